@@ -1,0 +1,68 @@
+# Everything a newcomer needs. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PY := .venv/bin/python
+WHAT ?= overhead
+
+.venv/.locked: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Python 3.11 to 3.13 is needed; name one with PYTHON=python3.12"; exit 1; }
+	@[ -x $(PY) ] || $(PYTHON) -m venv .venv \
+	  || { echo "venv is missing: apt-get install python3-venv"; exit 1; }
+	@echo "installing the locked requirements"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip sync --quiet --require-hashes \
+	  requirements.txt requirements-dev.txt requirements-uv.txt
+	@echo "$(CURDIR)/plugins" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reengage.pth"
+	@touch $@
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: .venv/.locked ## Set up, run every campaign once in Airflow, print the funnel (DATA=dir AS_OF=day DRY=1)
+	@$(PY) -m reengage run $(JOB)
+
+.PHONY: ui
+ui: .venv/.locked ## The same, then stay up and print address and log-in
+	@$(PY) -m reengage ui $(JOB)
+
+JOB = $(if $(DATA),--data $(DATA)) $(if $(AS_OF),--as-of $(AS_OF)) $(if $(filter-out 0,$(DRY)),--dry)
+
+.PHONY: down
+down: .venv/.locked ## Stop whatever a run or the UI left running
+	@$(PY) -m reengage down
+
+.PHONY: test
+test: .venv/.locked ## Set up and run every test
+	@$(PY) -m pytest
+
+.PHONY: lint
+lint: .venv/.locked ## Check style, types, and that generated files and the lock are current
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+.PHONY: fix
+fix: .venv/.locked ## Repair style, write the files that are generated from code
+	@.venv/bin/ruff check --fix --quiet . || true
+	@.venv/bin/ruff format --quiet .
+	@$(PY) -m reengage generate
+
+.PHONY: bench
+bench: .venv/.locked ## Measure: WHAT=overhead
+	@$(PY) bench/$(WHAT).py
+
+.PHONY: lock
+lock: .venv/.locked ## Compile requirements.in and requirements-dev.in with hashes
+	@for name in requirements requirements-dev; do \
+	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-find-links --no-emit-index-url $$name.in -o $$name.txt; done
+
+.PHONY: clean
+clean: ## Remove what was made here: .venv, var and this checkout's keys
+	@[ ! -x $(PY) ] || $(PY) -m reengage clean || true
+	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The operator's window: commands that print, and return an exit status."""

@@ -1,0 +1,106 @@
+"""A small client of Airflow's REST API: what `make run` needs, and no more."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+
+from reengage.embedded.processes import ProcessError, wait_until
+
+START_SECONDS = 120
+
+
+@dataclass
+class AirflowClient:
+    """Speaks to one Airflow as one user; the token is fetched on first use."""
+
+    address: str
+    user: str
+    password: str = field(repr=False)
+    _token: str = field(default="", repr=False)
+
+    def wait_until_healthy(self) -> None:
+        """Return once scheduler, dag-processor and database are healthy."""
+        wait_until(self._healthy, seconds=START_SECONDS, what="a healthy Airflow")
+
+    def wait_for_dag(self, dag_id: str) -> None:
+        """Return once the DAG was parsed."""
+        wait_until(
+            lambda: self._exists(f"/api/v2/dags/{dag_id}"),
+            seconds=START_SECONDS,
+            what=f"parsing of DAG {dag_id}",
+        )
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler run the DAG."""
+        self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+
+    def trigger(self, dag_id: str, dag_run_id: str, conf: dict[str, Any]) -> None:
+        """Start a run."""
+        body = {"dag_run_id": dag_run_id, "logical_date": None, "conf": conf}
+        self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+
+    def run_state(self, dag_id: str, dag_run_id: str) -> str:
+        """State of a run: queued, running, success or failed."""
+        state: str = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}")["state"]
+        return state
+
+    def tasks(self, dag_id: str, dag_run_id: str) -> list[dict[str, Any]]:
+        """Task instances of a run, mapped ones each."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances?limit=1000"
+        found: list[dict[str, Any]] = self.call("GET", path)["task_instances"]
+        return found
+
+    def xcom(self, dag_id: str, dag_run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
+        """One XCom value, None when there is none."""
+        path = (
+            f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}"
+            f"/xcomEntries/{key}?map_index={map_index}"
+        )
+        try:
+            return self.call("GET", path)["value"]
+        except urllib.error.HTTPError:
+            return None
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One request. Raises urllib.error.HTTPError on a status of 400 and above."""
+        if not self._token:
+            credentials = {"username": self.user, "password": self.password}
+            self._token = self._request("POST", "/auth/token", credentials)["access_token"]
+        return self._request(method, path, body)
+
+    def _request(self, method: str, path: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        request = urllib.request.Request(  # noqa: S310 - our own loopback address
+            self.address + path,
+            method=method,
+            headers=headers,
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
+            content = answer.read()
+        return json.loads(content) if content else None
+
+    def _healthy(self) -> bool:
+        try:
+            found = self._request("GET", "/api/v2/monitor/health", None)
+        except (OSError, ValueError):
+            return False
+        return all(
+            found[part]["status"] == "healthy"
+            for part in ("metadatabase", "scheduler", "dag_processor")
+        )
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self.call("GET", path)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return False
+            raise ProcessError(f"Airflow answered {error.code} to {path}; see var/log") from None
+        return True

@@ -1,0 +1,76 @@
+"""Where the embedded default keeps what it makes: everything below `var/`, the keys outside.
+
+`var/` may be deleted at any time (`make clean`); the next run makes it anew. The keys lie in the
+user's state directory, never below the project and never in a database (SEC-25).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one checkout's embedded default."""
+
+    home: Path
+
+    @property
+    def var(self) -> Path:
+        """Root of all that the embedded default writes, except the keys."""
+        return self.home / "var"
+
+    @property
+    def postgres(self) -> Path:
+        """Data directory of the embedded PostgreSQL, which also holds its socket."""
+        return self.var / "postgres"
+
+    @property
+    def airflow(self) -> Path:
+        """AIRFLOW_HOME: logs and the generated log-in."""
+        return self.var / "airflow"
+
+    @property
+    def maildir(self) -> Path:
+        """Letters that the embedded relay accepted."""
+        return self.var / "mail"
+
+    @property
+    def rehearsal(self) -> Path:
+        """Letters of dry runs and replays."""
+        return self.var / "rehearsal"
+
+    @property
+    def certificates(self) -> Path:
+        """The embedded relay's own certificate authority."""
+        return self.var / "certificates"
+
+    @property
+    def logs(self) -> Path:
+        """Output of the processes that a run starts."""
+        return self.var / "log"
+
+    @property
+    def lineage(self) -> Path:
+        """OpenLineage events of Airflow's provider, one JSON object a line."""
+        return self.var / "lineage" / "events.jsonl"
+
+    @property
+    def sample(self) -> Path:
+        """The sample warehouse that a bare `make run` writes."""
+        return self.var / "sample"
+
+    @property
+    def processes(self) -> Path:
+        """One file per process group that is running, for `make down`."""
+        return self.var / "processes"
+
+    @property
+    def keyring(self) -> Path:
+        """The keys of this checkout, in the user's state directory."""
+        state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        mark = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+        return Path(state) / "reengage" / f"{self.home.name}-{mark}"

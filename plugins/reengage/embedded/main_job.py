@@ -1,0 +1,193 @@
+"""The main job of the embedded default: data in, one Airflow run per campaign, letters out.
+
+Everything it starts (PostgreSQL, the SMTP relay, Airflow) is stopped when the job ends, however it
+ends. Set-up is skipped where it was done before: a second run takes seconds to begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from sqlalchemy import create_engine
+
+from reengage import campaigns, store
+from reengage.embedded import airflow, postgres
+from reengage.embedded.layout import Layout
+from reengage.embedded.processes import ProcessError
+from reengage.embedded.relay import RelayProcess
+from reengage.errors import ReengageError
+from reengage.keys import ensure_keyring
+from reengage.sources import sample, synthea
+
+SAMPLE_PATIENTS = 5000
+SAMPLE_SEED = 7
+RUN_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run: a Synthea export or the sample, as of which day, with or without sending."""
+
+    data: Path | None = None
+    as_of: date | None = None
+    dry: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """The running embedded default."""
+
+    layout: Layout
+    postgres: postgres.Postgres
+    airflow: airflow.Airflow
+    variables: dict[str, str]
+
+
+class CampaignFailed(ReengageError):
+    """At least one campaign's run failed; the text names task and reason."""
+
+
+@contextmanager
+def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterator[Site]:
+    """PostgreSQL with the data loaded, the relay and Airflow, all up; all stopped at the end."""
+    ensure_keyring(layout.keyring)
+    clock = _Stopwatch(console)
+    with postgres.running(layout.postgres) as server:
+        clock.lap("PostgreSQL is up")
+        _load_warehouse(layout, server, job, clock)
+        store.migrate(store.connect(server.url("store")), layout.home)
+        relay = RelayProcess(layout.maildir, layout.certificates, layout.logs / "relay.log")
+        with relay:
+            clock.lap("store migrated, SMTP relay with TLS is up")
+            variables = _variables(layout, server, relay, job, airflow.free_port(port))
+            with airflow.running(layout, variables) as flow:
+                clock.lap("Airflow is up")
+                yield Site(layout, server, flow, variables)
+
+
+def run_campaigns(site: Site, job: Job, console: Console) -> None:
+    """Run every campaign's DAG once and wait. Raises CampaignFailed naming what failed."""
+    found, broken = campaigns.load_campaigns(site.layout.home)
+    for error in broken:
+        console.print(f"[red]left out:[/] {error}")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    client = site.airflow.client
+    runs: dict[str, str] = {}
+    for campaign in found:
+        dag_id = f"reengage_{campaign.slug}"
+        client.wait_for_dag(dag_id)
+        client.unpause(dag_id)
+        runs[dag_id] = f"manual__{stamp}"
+        conf: dict[str, Any] = {"dry": job.dry}
+        client.trigger(dag_id, runs[dag_id], conf)
+    states = _wait(site, runs, console)
+    failed = [_why(site, dag_id, runs[dag_id]) for dag_id, s in states.items() if s != "success"]
+    if failed or broken:
+        raise CampaignFailed("\n".join(failed) or "a campaign file is broken, see above")
+
+
+def _wait(site: Site, runs: dict[str, str], console: Console) -> dict[str, str]:
+    deadline = monotonic() + RUN_SECONDS
+    states = dict.fromkeys(runs, "queued")
+    with console.status("campaigns are running") as status:
+        while any(state in ("queued", "running") for state in states.values()):
+            if monotonic() > deadline:
+                raise ProcessError(f"the campaigns did not end within {RUN_SECONDS} s; see var/log")
+            sleep(0.3)
+            for dag_id, dag_run_id in runs.items():
+                if states[dag_id] in ("queued", "running"):
+                    states[dag_id] = site.airflow.client.run_state(dag_id, dag_run_id)
+                    if states[dag_id] not in ("queued", "running"):
+                        console.print(f"  {dag_id}: {states[dag_id]}")
+            waiting = [dag_id for dag_id, state in states.items() if state in ("queued", "running")]
+            status.update("running: " + ", ".join(waiting))
+    return states
+
+
+def _why(site: Site, dag_id: str, dag_run_id: str) -> str:
+    client = site.airflow.client
+    for task in client.tasks(dag_id, dag_run_id):
+        if task["state"] == "failed":
+            reason = client.xcom(
+                dag_id, dag_run_id, task["task_id"], "reengage_reason", task["map_index"]
+            )
+            logs = site.layout.airflow / "logs"
+            return f"{dag_id}: {reason or task['task_id'] + f' failed, see the logs in {logs}'}"
+    return f"{dag_id}: failed before any task; see var/log"
+
+
+def _load_warehouse(
+    layout: Layout, server: postgres.Postgres, job: Job, clock: _Stopwatch
+) -> None:
+    directory = job.data or layout.sample
+    if job.data is None:
+        marker = layout.sample / "as_of"
+        wanted = f"{as_of(job)} {SAMPLE_PATIENTS} {SAMPLE_SEED}"
+        if not marker.exists() or marker.read_text(encoding="ascii") != wanted:
+            sample.write_sample(
+                layout.sample, patients=SAMPLE_PATIENTS, seed=SAMPLE_SEED, as_of=as_of(job)
+            )
+            marker.write_text(wanted, encoding="ascii")
+            clock.lap(f"sample warehouse of {SAMPLE_PATIENTS:,} patients written")
+    engine = create_engine(server.url("warehouse"), hide_parameters=True)
+    try:
+        if not synthea.already_loaded(engine, directory):
+            synthea.load(engine, directory)
+        clock.lap(f"warehouse loaded from {directory}")
+    finally:
+        engine.dispose()
+
+
+def as_of(job: Job) -> date:
+    """The day the job plays: the one named, else today."""
+    return job.as_of or datetime.now(UTC).date()
+
+
+def _variables(
+    layout: Layout, server: postgres.Postgres, relay: RelayProcess, job: Job, port: int
+) -> dict[str, str]:
+    product = {
+        "HOME": layout.home,
+        "WAREHOUSE_URL": server.url("warehouse", "extractor"),
+        "STORE_URL": server.url("store"),
+        "KEYRING": layout.keyring,
+        "RELAY_URL_EMBEDDED": relay.url,
+        "RELAY_TRUST": relay.ca,
+        "REHEARSAL_MAILDIR": layout.rehearsal,
+        "PINNED_NOW": pinned_now(layout, job).isoformat(),
+    }
+    ours = {f"REENGAGE_{name}": str(value) for name, value in product.items()}
+    return airflow.environment(layout, server.url("airflow"), port) | ours
+
+
+def pinned_now(layout: Layout, job: Job) -> datetime:
+    """Noon of the day that the job plays, in the practice's time zone.
+
+    Pinned, so that a past export plays as if it were that day, and a run at night is not told that
+    the send window is closed. Only a relay on this machine accepts a pinned clock (preflight).
+    """
+    from reengage.practice import load_practice
+
+    zone = ZoneInfo(load_practice(layout.home / "practice.yaml").time_zone)
+    return datetime.combine(as_of(job), time(12), zone).astimezone(UTC)
+
+
+class _Stopwatch:
+    """Says what was done and how long it took, as it happens."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = monotonic()
+
+    def lap(self, what: str) -> None:
+        now = monotonic()
+        self._console.print(f"  {what} [dim]({now - self._last:.1f} s)[/]")
+        self._last = now

@@ -1,0 +1,44 @@
+"""Every error this product raises on purpose: one root, one branch per person who must act.
+
+A message says what failed, what was expected, what was found and what to do next; lower case, no
+full stop. It never carries a patient's value: file, row, column and the kind of fault are enough
+to act on, and anything more would end in a log (SEC-10, OLN-12).
+"""
+
+from __future__ import annotations
+
+
+class ReengageError(Exception):
+    """Root of all errors raised on purpose. Its text is free of patient data by construction."""
+
+
+class ConfigurationError(ReengageError):
+    """A data engineer must mend a file of the project: campaign, template, suite, SQL, settings."""
+
+
+class SourceDataError(ReengageError):
+    """The owner of the source data must mend a row or a column."""
+
+
+class GateError(ReengageError):
+    """A data-quality expectation failed: nothing may be sent until someone has looked."""
+
+
+class VendorError(ReengageError):
+    """The compliance officer must act: no business associate agreement in force, host unlisted."""
+
+
+class RelayError(ReengageError):
+    """The operator of the mail relay must act: unreachable, no verified TLS, refused log-in."""
+
+
+class KeyringError(ReengageError):
+    """The holder of the keys must act: a key is missing, destroyed, or opens nothing."""
+
+
+class StoreError(ReengageError):
+    """The operator of the store must act: unreachable, not migrated, or in a state it forbids."""
+
+
+class LetterError(ReengageError):
+    """A composed letter breaks a rule of its campaign: nothing of the run may be sent."""

@@ -1,0 +1,203 @@
+"""Keys: a keyring of named secrets, and one data key per run that can be destroyed.
+
+Promises: data are sealed with AES-256-GCM under a data key of their run (SEC-14); the data key is
+stored only wrapped by the keyring's key-encryption key, in a file of its own beside it and never in
+a database, so that removing that one file makes the run's batches and letters unreadable wherever
+copies of the database went (WAL, dead rows, backups). What identifies a patient outside the vault
+is a keyed HMAC, never a plain digest (LOG-09, PRV-26). Nonces are drawn here, associated data are
+mandatory, and `repr` shows names only.
+
+Format of a sealed value: version byte 0x01, 12 bytes nonce, ciphertext with its 16 byte tag
+(NIST SP 800-38D). A data key seals fewer than 2**32 values, the bound for random nonces.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+import secrets
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from reengage.errors import KeyringError
+
+VERSION = b"\x01"
+NONCE_BYTES = 12
+KEY_BYTES = 32
+_PURPOSES = ("wrap", "pseudonym")
+
+
+@dataclass(frozen=True)
+class DataKey:
+    """The key of one run. Seals and opens; never leaves the process."""
+
+    run_id: UUID
+    _key: bytes = field(repr=False)
+
+    def seal(self, plaintext: bytes, *, bound_to: str) -> bytes:
+        """Ciphertext of `plaintext`, which only opens for the same run and `bound_to`."""
+        return _seal(self._key, plaintext, self._label(bound_to))
+
+    def open(self, sealed: bytes, *, bound_to: str) -> bytes:
+        """The plaintext. Raises KeyringError when altered, moved, or sealed under another key."""
+        return _open(self._key, sealed, self._label(bound_to))
+
+    def _label(self, bound_to: str) -> bytes:
+        return f"reengage/{self.run_id}/{bound_to}".encode()
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The keys of a practice, read from a directory that only its owner may enter."""
+
+    directory: Path
+    _wrap: bytes = field(repr=False)
+    _pseudonym: bytes = field(repr=False)
+
+    def pseudonym(self, label: str, value: str) -> str:
+        """Keyed HMAC-SHA-256 of `value`, 128 bits as 32 hex digits, distinct per `label`."""
+        mac = hmac.digest(self._pseudonym, f"{label}\x00{value}".encode(), "sha256")
+        return mac[:16].hex()
+
+    def token(self, label: str, value: str) -> str:
+        """Unguessable 160 bit token for a link, base32 lower case, distinct per `label`."""
+        mac = hmac.digest(self._pseudonym, f"token/{label}\x00{value}".encode(), "sha256")
+        return base64.b32encode(mac[:20]).decode().lower()
+
+    def create_data_key(self, run_id: UUID) -> DataKey:
+        """The run's data key: the one it has, or a new one when it has none."""
+        path = self._run_path(run_id)
+        if path.exists():
+            return self.data_key(run_id)
+        key = secrets.token_bytes(KEY_BYTES)
+        _write_new(path, _seal(self._wrap, key, str(run_id).encode()))
+        return self.data_key(run_id)
+
+    def data_key(self, run_id: UUID) -> DataKey:
+        """The run's data key. Raises KeyringError when it was destroyed or never made."""
+        path = self._run_path(run_id)
+        try:
+            wrapped = path.read_bytes()
+        except FileNotFoundError:
+            raise KeyringError(
+                f"the data key of run {run_id} is not in the keyring: it was destroyed when the"
+                " run ended; clear the whole DAG run from `preflight` on, or trigger a new one"
+            ) from None
+        return DataKey(run_id, _open(self._wrap, wrapped, str(run_id).encode()))
+
+    def has_data_key(self, run_id: UUID) -> bool:
+        """Whether the run's batches and letters can still be opened."""
+        return self._run_path(run_id).exists()
+
+    def destroy_data_key(self, run_id: UUID) -> None:
+        """Make everything sealed for the run unreadable, for good. Repeating it is harmless."""
+        path = self._run_path(run_id)
+        if path.exists():
+            # Overwritten before it is unlinked: cheap, though no promise on flash media.
+            with path.open("r+b") as file:
+                file.write(secrets.token_bytes(path.stat().st_size))
+                file.flush()
+                os.fsync(file.fileno())
+        path.unlink(missing_ok=True)
+
+    def dkim_key(self) -> bytes:
+        """The practice's DKIM private key, RSA 2048, PEM (RFC 6376 section 3.3.3)."""
+        return (self.directory / "dkim.pem").read_bytes()
+
+    def _run_path(self, run_id: UUID) -> Path:
+        return self.directory / "runs" / f"{run_id}.key"
+
+
+def open_keyring(directory: Path) -> Keyring:
+    """The keyring in `directory`. Raises KeyringError naming a missing, short or exposed file."""
+    found = {purpose: _read_key(directory / f"{purpose}.key") for purpose in _PURPOSES}
+    return Keyring(directory, _wrap=found["wrap"], _pseudonym=found["pseudonym"])
+
+
+def ensure_keyring(directory: Path) -> Keyring:
+    """The keyring in `directory`, made on first use: directory 0700, files 0600."""
+    (directory / "runs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.chmod(0o700)
+    for purpose in _PURPOSES:
+        path = directory / f"{purpose}.key"
+        if not path.exists():
+            _write_new(path, secrets.token_bytes(KEY_BYTES))
+    if not (directory / "dkim.pem").exists():
+        _write_new(directory / "dkim.pem", _new_dkim_key())
+    return open_keyring(directory)
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hex, of things that are not guessable personal data (templates, sealed parts)."""
+    return sha256(content).hexdigest()
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode & 0o077
+        key = path.read_bytes()
+    except FileNotFoundError:
+        raise KeyringError(
+            f"key file {path} is missing; restore it from the key backup (a new one cannot open"
+            " what the old one sealed)"
+        ) from None
+    if mode:
+        raise KeyringError(f"key file {path} is readable by others; run `chmod 600 {path}`")
+    if len(key) != KEY_BYTES:
+        raise KeyringError(
+            f"key file {path} holds {len(key)} bytes, expected {KEY_BYTES}; restore it"
+            " from the key backup"
+        )
+    return key
+
+
+def _new_dkim_key() -> bytes:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+
+
+def _seal(key: bytes, plaintext: bytes, label: bytes) -> bytes:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return VERSION + nonce + AESGCM(key).encrypt(nonce, plaintext, VERSION + label)
+
+
+def _open(key: bytes, sealed: bytes, label: bytes) -> bytes:
+    nonce, ciphertext = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+    try:
+        if sealed[:1] != VERSION:
+            raise InvalidTag
+        return AESGCM(key).decrypt(nonce, ciphertext, VERSION + label)
+    except (InvalidTag, ValueError):
+        # One message for old, moved, truncated and forged alike: no oracle.
+        raise KeyringError(
+            "a sealed value does not open: altered, moved to another place, or sealed"
+            " under another key; restore it or run the campaign again"
+        ) from None
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Create `path` whole or not at all, 0600; a concurrent creator wins silently."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()

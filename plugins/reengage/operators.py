@@ -1,0 +1,216 @@
+"""Operators: the corridor between Airflow and the rooms of the pipeline.
+
+Opens the run, calls one room, records how long it took, and lets nothing of a patient out: what
+returns to Airflow is counts, chunk numbers and run ids. An error that this product raised on
+purpose passes with its text, which is free of patient data by construction; of any other error
+only the type and the place are kept, because drivers quote rows and addresses (SEC-10, OLN-12).
+
+Rooms are imported when a task runs, so that parsing the DAG files stays cheap.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from reengage.errors import ReengageError, RelayError, StoreError
+from reengage.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from reengage.pipeline.plan import Chunk
+    from reengage.pipeline.run import Run
+
+RETRYABLE = (RelayError, StoreError)
+"""Errors that time may mend; any other needs a person, so a retry would only repeat it."""
+
+REASON_KEY = "reengage_reason"
+"""XCom key under which a failed task leaves its reason for the note on the DAG run."""
+
+
+class RoomOperator(BaseOperator):
+    """One task of a campaign's run: subclasses say which room it opens."""
+
+    ui_color = "#e8f1f2"
+
+    def __init__(self, *, campaign: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.campaign = campaign
+
+    def execute(self, context: Context) -> Any:
+        """Open the run, call the room, record the step; gives what may be seen in the UI."""
+        started = datetime.now(UTC)
+        failure: AirflowException | None = None
+        result: Any = None
+        try:
+            result = self._in_room(read_settings(), context)
+        except ReengageError as error:
+            kind = AirflowException if isinstance(error, RETRYABLE) else AirflowFailException
+            failure = kind(f"{type(error).__name__}: {error}")
+        except Exception as error:
+            failure = AirflowException(_place_of(error))
+        self._record_step(context, started, "failed" if failure else "success")
+        if failure is not None:
+            context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
+            # Raised here, not in the handler: the original must not ride along as its context.
+            raise failure
+        self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
+        return result
+
+    def _in_room(self, settings: Settings, context: Context) -> Any:
+        from reengage.pipeline.run import resume
+
+        return self.room(resume(settings, self.campaign, run_id_of(context)))
+
+    def room(self, run: Run) -> Any:
+        """Do this task's work for `run`; counts and ids only may be returned."""
+        raise NotImplementedError
+
+    def _record_step(self, context: Context, started: datetime, outcome: str) -> None:
+        from reengage.pipeline.steps import record_step
+
+        ti = context["ti"]
+        try:
+            record_step(
+                run_id_of(context),
+                task=self.task_id,
+                map_index=ti.map_index if ti.map_index is not None else -1,
+                try_number=ti.try_number,
+                started_at=started,
+                outcome=outcome,
+            )
+        except Exception as error:
+            # A store that is down must not hide why the task itself failed.
+            self.log.warning("the step's time was not recorded: %s", type(error).__name__)
+
+
+class PreflightOperator(RoomOperator):
+    """Opens the run: everything that must hold before a patient is read."""
+
+    def _in_room(self, settings: Settings, context: Context) -> dict[str, str]:
+        from reengage.pipeline.preflight import preflight
+
+        params = context["params"]
+        named = params.get("campaign_date")
+        dag_run = context["dag_run"]
+        run = preflight(
+            settings,
+            self.campaign,
+            run_id_of(context),
+            dag_run.run_id,
+            day=date.fromisoformat(named) if named else None,
+            scheduled_for=dag_run.logical_date if dag_run.run_type == "scheduled" else None,
+            dry=bool(params.get("dry")),
+        )
+        return {"run_id": str(run.run_id), "campaign_date": str(run.day), "mode": run.mode}
+
+
+class ExtractOperator(RoomOperator):
+    """Finds the candidates, decides each, stages the eligible."""
+
+    def room(self, run: Run) -> dict[str, int]:
+        """Counts of patients."""
+        from reengage.pipeline.extract import extract
+
+        return asdict(extract(run))
+
+
+class GateOperator(RoomOperator):
+    """Great Expectations: nothing goes on unless the batch is as promised."""
+
+    def room(self, run: Run) -> int:
+        """Number of expectations that held."""
+        from reengage.pipeline.gate import gate
+
+        return gate(run)
+
+
+class PlanOperator(RoomOperator):
+    """Draws the holdout and cuts the batch into chunks."""
+
+    def room(self, run: Run) -> list[Chunk]:
+        """The chunks that the next tasks are mapped over."""
+        from reengage.pipeline.plan import plan
+
+        return plan(run)
+
+
+class ChunkOperator(RoomOperator):
+    """A task mapped over the chunks."""
+
+    def __init__(self, *, chunk: Chunk, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.chunk = chunk
+
+
+class LetterOperator(ChunkOperator):
+    """Composes and seals a chunk's letters."""
+
+    def room(self, run: Run) -> int:
+        """Number of letters that are new."""
+        from reengage.pipeline.letter import write_letters
+
+        return write_letters(run, self.chunk)
+
+
+class CheckLettersOperator(ChunkOperator):
+    """Great Expectations on the finished letters of a chunk."""
+
+    def room(self, run: Run) -> int:
+        """Number of letters checked."""
+        from reengage.pipeline.check_letters import check_letters
+
+        return check_letters(run, self.chunk)
+
+
+class SendOperator(ChunkOperator):
+    """Offers a chunk's letters to the vendor, each once."""
+
+    def room(self, run: Run) -> dict[str, int]:
+        """Number of letters by state."""
+        from reengage.pipeline.send import send
+
+        return send(run, self.chunk)
+
+
+class SettleOperator(RoomOperator):
+    """Checks that the letters add up and closes the run."""
+
+    def room(self, run: Run) -> dict[str, int]:
+        """Number of letters by state."""
+        from reengage.pipeline.settle import settle
+
+        return settle(run)
+
+
+class ShredOperator(RoomOperator):
+    """Destroys the data keys that no open letter needs."""
+
+    def room(self, run: Run) -> int:
+        """Number of keys destroyed."""
+        from reengage.pipeline.settle import shred
+
+        return shred(run)
+
+
+def run_id_of(context: Context) -> UUID:
+    """The identity of the run that the task belongs to."""
+    from reengage.pipeline.run import derive_run_id
+
+    dag_run = context["dag_run"]
+    return derive_run_id(dag_run.dag_id, dag_run.run_id)
+
+
+def _place_of(error: BaseException) -> str:
+    """Type and place of an unforeseen error; its text may quote a patient and is dropped."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "reengage" in frame.filename] or frames
+    where = " < ".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in reversed(ours[-4:]))
+    return f"unforeseen {type(error).__name__} at {where}; its text is withheld, it may name a patient"

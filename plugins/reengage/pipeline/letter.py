@@ -1,0 +1,160 @@
+"""Letter: compose the letters of one chunk, sealed, with a Message-ID that a retry repeats.
+
+Takes staged rows, leaves rows of the outbox in state `composed`. Refuses an undefined field, a
+header that data could break out of, a row whose columns are not the declared ones. A letter that
+exists for the campaign, patient and period is never composed a second time, whoever asks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from reengage import staging
+from reengage.compose import compose
+from reengage.errors import LetterError
+from reengage.pipeline.extract import ENVELOPE
+from reengage.pipeline.plan import Chunk
+from reengage.pipeline.run import Run
+from reengage.templates import Template, format_field, load_template
+
+PLACEHOLDER = "\N{FULL BLOCK}"
+"""Stands for every field in the blank letter that the check compares with."""
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """A letter as the outbox seals it: whom it is for, and the finished message."""
+
+    patient_key: str
+    recipient: str
+    language: str
+    declared: Mapping[str, str]
+    message: bytes
+
+    def to_bytes(self) -> bytes:
+        """The content to seal."""
+        head = {
+            "patient_key": self.patient_key,
+            "recipient": self.recipient,
+            "language": self.language,
+            "declared": dict(self.declared),
+        }
+        return json.dumps(head).encode() + b"\n" + self.message
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Addressed:
+        """The letter that `to_bytes` wrote."""
+        head, _, message = content.partition(b"\n")
+        return cls(**json.loads(head), message=message)
+
+
+def write_letters(run: Run, chunk: Chunk) -> int:
+    """Compose the chunk's letters; gives how many are new. Repeating it composes none twice."""
+    key = run.data_key
+    templates = {
+        language: load_template(run.settings.home, run.campaign.template, language)
+        for language in run.campaign.languages
+    }
+    written = 0
+    with run.store.connect() as connection:
+        for rows in staging.read_parts(connection, key, range(chunk["first"], chunk["last"] + 1)):
+            due = _due(connection, run, [run.pseudonym(row["patient_key"]) for row in rows])
+            letters = [
+                _outbox_row(run, chunk, row, templates[row["language"]])
+                for row in rows
+                if run.pseudonym(row["patient_key"]) in due
+            ]
+            written += _insert(connection, run, letters)
+            connection.commit()
+    return written
+
+
+def compose_letter(
+    run: Run, template: Template, declared: Mapping[str, str], recipient: str, identity: str
+) -> bytes:
+    """The finished message for these formatted fields. `identity` names campaign, patient, period."""
+    token = run.keyring.token("opt-out", identity)
+    practice = run.practice
+    rendered = template.render(
+        declared,
+        practice,
+        opt_out_url=practice.opt_out_url + token,
+        opt_out_mailto=practice.opt_out_mailto,
+    )
+    return compose(
+        rendered,
+        practice=practice,
+        recipient=recipient,
+        message_id=message_id(run, identity),
+        date=run.settings.now(),
+        opt_out_token=token,
+        dkim_key=run.keyring.dkim_key(),
+    )
+
+
+def message_id(run: Run, identity: str) -> str:
+    """Deterministic and free of PHI: a keyed hash of what makes the letter unique (TRK-05)."""
+    return f"<{run.keyring.token('message-id', identity)}@{run.practice.message_id_domain}>"
+
+
+def format_declared(run: Run, row: Mapping[str, object], language: str) -> dict[str, str]:
+    """The campaign's fields as the patient reads them."""
+    return {
+        name: format_field(row[rule.from_], rule.as_, language, str(row["time_zone"]))
+        for name, rule in run.campaign.fields.items()
+    }
+
+
+def _due(connection: Connection, run: Run, patients: list[str]) -> set[str]:
+    """Of these patients, those to write to: not held out, no letter for this period yet."""
+    found = connection.execute(
+        text(
+            "SELECT patient FROM decision"
+            " WHERE run_id = :run_id AND arm = 'write' AND patient = ANY(CAST(:patients AS text[]))"
+        ),
+        {"run_id": run.run_id, "patients": patients},
+    )
+    return set(found.scalars())
+
+
+def _outbox_row(
+    run: Run, chunk: Chunk, row: staging.Row, template: Template
+) -> dict[str, object]:
+    if set(row) != {*ENVELOPE, *run.campaign.sources()}:
+        raise LetterError(
+            "a staged row does not have exactly the declared columns; clear `extract`"
+        )
+    patient = run.pseudonym(row["patient_key"])
+    identity = f"{run.campaign.slug}/{patient}/{row['period_key']}"
+    declared = format_declared(run, row, row["language"])
+    message = compose_letter(run, template, declared, row["recipient"], identity)
+    letter = Addressed(row["patient_key"], row["recipient"], row["language"], declared, message)
+    return {
+        "campaign": run.campaign.slug,
+        "patient": patient,
+        "period": row["period_key"],
+        "rehearsal": run.rehearsal,
+        "run_id": run.run_id,
+        "campaign_date": run.day,
+        "sender_run_id": run.run_id,
+        "chunk": chunk["number"],
+        "message_id": message_id(run, identity),
+        "sealed": run.data_key.seal(letter.to_bytes(), bound_to=f"letter/{identity}"),
+        "template_sha256": template.digest,
+        "expires_at": row["expires_at"],
+    }
+
+
+def _insert(connection: Connection, run: Run, letters: list[dict[str, object]]) -> int:
+    if not letters:
+        return 0
+    columns = list(letters[0])
+    statement = text(
+        f"INSERT INTO letter ({', '.join(columns)})"  # noqa: S608 - our own column names
+        f" VALUES ({', '.join(':' + column for column in columns)}) ON CONFLICT DO NOTHING"
+    )
+    return sum(connection.execute(statement, letter).rowcount for letter in letters)

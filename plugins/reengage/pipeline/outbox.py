@@ -1,0 +1,199 @@
+"""Outbox: the states of a letter, each change guarded in SQL by the state it leaves.
+
+    composed | deferred -> claimed -> attempted -> sent | refused | deferred | unknown
+    composed | deferred -> withheld                 (the last look, or too late)
+    composed            -> rehearsed                (a dry run or a replay)
+
+`attempted` is committed before the first octet of DATA, so a letter whose task dies afterwards is
+`unknown`: it may have been delivered, and is never sent again by a retry. A letter only `claimed`
+was certainly not offered to the relay, and is released. Each attempt carries the claim it was made
+under, so that a task which Airflow gave up on cannot mark what its retry has since taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from reengage.errors import StoreError
+from reengage.pipeline.extract import recipient_pseudonym
+from reengage.pipeline.letter import Addressed
+from reengage.pipeline.run import Run
+from reengage.sql import load_sql
+
+
+BATCH = 100
+"""Letters claimed at once: the last look at a batch must not be older than a minute (claim.sql)."""
+
+Outgoing = Literal["sent", "refused", "deferred", "unknown"]
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A letter of the outbox, opened. `recipient` is the address's pseudonym."""
+
+    letter_id: UUID
+    letter: Addressed
+    recipient: str
+
+
+class ClaimLost(StoreError):
+    """Another try holds this letter now; this one must not send it."""
+
+
+def clock(connection: Connection) -> datetime:
+    """The store's clock: what is compared with its own instants must come from it."""
+    instant: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return instant
+
+
+def recover(connection: Connection, run: Run, chunk: int) -> int:
+    """Settle what an earlier try of this chunk left: gives the number of letters now `unknown`."""
+    release(connection, run, chunk)
+    return connection.execute(
+        text(
+            "UPDATE letter SET state = 'unknown', reason = 'interrupted_after_attempt',"
+            " settled_at = clock_timestamp()"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'attempted'"
+        ),
+        {"run_id": run.run_id, "chunk": chunk},
+    ).rowcount
+
+
+def release(
+    connection: Connection, run: Run, chunk: int, token: UUID | None = None
+) -> None:
+    """Give back claims on which nothing was attempted: those letters were not offered to anyone.
+
+    With a token only that try's own; without one, those of any earlier try.
+    """
+    connection.execute(
+        text(
+            "UPDATE letter SET state = 'composed', claim = NULL, claimed_at = NULL"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'claimed'"
+            " AND (CAST(:claim AS uuid) IS NULL OR claim = :claim)"
+        ),
+        {"run_id": run.run_id, "chunk": chunk, "claim": token},
+    )
+
+
+def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) -> list[Queued]:
+    """Up to `BATCH` letters of the chunk that were not settled since `since`, opened."""
+    found = connection.execute(
+        text(
+            "SELECT letter_id, run_id, campaign, patient, period, sealed FROM letter"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk"
+            " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
+            " ORDER BY letter_id LIMIT :limit"
+        ),
+        {"run_id": run.run_id, "chunk": chunk, "since": since, "limit": BATCH},
+    ).all()
+    return [_opened(run, row) for row in found]
+
+
+def claim(
+    connection: Connection,
+    run: Run,
+    letters: Sequence[Queued],
+    *,
+    token: UUID,
+    denied: Mapping[str, str],
+    warehouse_read_at: datetime,
+) -> list[Queued]:
+    """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
+
+    `denied` is the warehouse's last word, patient key to reason, read at `warehouse_read_at`.
+    Raises StoreError when nothing moved: the reading is too old, or another try is at work.
+    """
+    moved = connection.execute(
+        text(load_sql(run.settings.home, "outbox/claim.sql")),
+        {
+            "letter_ids": [one.letter_id for one in letters],
+            "recipients": [one.recipient for one in letters],
+            "reasons": [denied.get(one.letter.patient_key) for one in letters],
+            "claim": token,
+            "warehouse_read_at": warehouse_read_at,
+            "now": run.settings.now(),
+        },
+    ).all()
+    if letters and not moved:
+        raise StoreError(
+            "no letter of the batch could be claimed: the warehouse took longer than a minute to"
+            " answer, or another try of this task is at work; clear the task when that one has ended"
+        )
+    claimed = {row.letter_id for row in moved if row.state == "claimed"}
+    return [one for one in letters if one.letter_id in claimed]
+
+
+def mark_attempted(connection: Connection, letter_id: UUID, token: UUID) -> None:
+    """The relay is about to get the letter. Raises ClaimLost when the claim is no longer ours."""
+    moved = connection.execute(
+        text(
+            "UPDATE letter SET state = 'attempted', attempted_at = clock_timestamp()"
+            " WHERE letter_id = :letter_id AND claim = :claim AND state = 'claimed'"
+        ),
+        {"letter_id": letter_id, "claim": token},
+    ).rowcount
+    if moved != 1:
+        raise ClaimLost("the claim on a letter was released to another try; this one leaves it")
+
+
+def settle(
+    connection: Connection,
+    letter_id: UUID,
+    token: UUID,
+    state: Outgoing,
+    reason: str | None,
+    evidence: Mapping[str, object],
+) -> None:
+    """Record what became of an attempt. A retry's `unknown` gives way to this first-hand outcome."""
+    connection.execute(
+        text(
+            "UPDATE letter SET state = :state, reason = :reason, settled_at = clock_timestamp(),"
+            " evidence = CAST(:evidence AS jsonb)"
+            " WHERE letter_id = :letter_id AND claim = :claim"
+            " AND state IN ('claimed', 'attempted', 'unknown')"
+        ),
+        {
+            "letter_id": letter_id,
+            "claim": token,
+            "state": state,
+            "reason": reason,
+            "evidence": json.dumps(evidence),
+        },
+    )
+
+
+def defer_open(connection: Connection, run: Run, chunk: int, reason: str) -> int:
+    """Leave the chunk's open letters for a later run; too late ones are withheld by its claim."""
+    return connection.execute(
+        text(
+            "UPDATE letter SET state = 'deferred', reason = :reason, settled_at = clock_timestamp()"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state IN ('composed', 'deferred')"
+        ),
+        {"run_id": run.run_id, "chunk": chunk, "reason": reason},
+    ).rowcount
+
+
+def mark_rehearsed(connection: Connection, letters: Sequence[Queued]) -> None:
+    """These letters were written where a dry run leaves them."""
+    connection.execute(
+        text(
+            "UPDATE letter SET state = 'rehearsed', settled_at = clock_timestamp()"
+            " WHERE letter_id = ANY(CAST(:ids AS uuid[])) AND rehearsal IS NOT NULL"
+        ),
+        {"ids": [one.letter_id for one in letters]},
+    )
+
+
+def _opened(run: Run, row: Row[Any]) -> Queued:
+    identity = f"{row.campaign}/{row.patient}/{row.period}"
+    content = run.keyring.data_key(row.run_id).open(row.sealed, bound_to=f"letter/{identity}")
+    letter = Addressed.from_bytes(content)
+    return Queued(row.letter_id, letter, recipient_pseudonym(run, letter.recipient))

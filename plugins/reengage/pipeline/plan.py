@@ -1,0 +1,96 @@
+"""Plan: draw the holdout, take over open letters of earlier runs, and cut the batch into chunks.
+
+The holdout is drawn by a keyed hash of campaign and patient: the same patient falls into the same
+arm every day, nobody can predict or steer it, and no state is needed. Chunks are the unit of
+parallelism and hold sealed parts, never patients; there are at most `MAX_CHUNKS` of them however
+large the cohort (Airflow maps tasks over them). Refuses a cohort above the campaign's cap.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TypedDict
+
+from sqlalchemy import Connection, text
+
+from reengage import staging
+from reengage.errors import GateError
+from reengage.pipeline.run import Run
+
+MAX_CHUNKS = 32
+"""Airflow's scheduler slows down with hundreds of mapped tasks; parts share a chunk beyond this."""
+
+
+class Chunk(TypedDict):
+    """What a mapped task works on: parts `first` to `last` of the batch, both included."""
+
+    number: int
+    first: int
+    last: int
+
+
+def plan(run: Run) -> list[Chunk]:
+    """The chunks to write and send; none when there is nobody to write to."""
+    with run.store.begin() as connection:
+        gate = connection.execute(
+            text("SELECT gate FROM run WHERE run_id = :run_id"), {"run_id": run.run_id}
+        ).scalar_one()
+        if gate != "green":
+            raise GateError("the gate has not passed this batch; clear `gate` and look at its log")
+        _draw_holdout(connection, run)
+        _refuse_above_cap(connection, run)
+        open_letters = _take_over(connection, run) if run.mode == "live" else 0
+        parts = staging.part_numbers(connection, run.run_id)
+    if not parts:
+        return [Chunk(number=0, first=0, last=-1)] if open_letters else []
+    size = ceil(len(parts) / MAX_CHUNKS)
+    return [
+        Chunk(number=number, first=part, last=min(part + size, len(parts)) - 1)
+        for number, part in enumerate(range(0, len(parts), size))
+    ]
+
+
+def in_holdout(run: Run, patient: str) -> bool:
+    """Whether the patient's draw, uniform in [0, 1), falls below the campaign's holdout share."""
+    draw = int(run.keyring.pseudonym(f"holdout/{run.campaign.slug}", patient)[:13], 16) / 16**13
+    return draw < run.campaign.holdout_share
+
+
+def _draw_holdout(connection: Connection, run: Run) -> None:
+    patients = connection.execute(
+        text("SELECT patient FROM decision WHERE run_id = :run_id AND arm IS NOT NULL"),
+        {"run_id": run.run_id},
+    ).scalars()
+    held = [patient for patient in patients if in_holdout(run, patient)]
+    connection.execute(
+        text(
+            "UPDATE decision SET arm = CASE WHEN patient = ANY(CAST(:held AS text[]))"
+            " THEN 'holdout' ELSE 'write' END WHERE run_id = :run_id AND arm IS NOT NULL"
+        ),
+        {"run_id": run.run_id, "held": held},
+    )
+
+
+def _refuse_above_cap(connection: Connection, run: Run) -> None:
+    count = connection.execute(
+        text("SELECT count(*) FROM decision WHERE run_id = :run_id AND arm = 'write'"),
+        {"run_id": run.run_id},
+    ).scalar_one()
+    cap = run.campaign.caps.letters_per_run
+    if count > cap:
+        raise GateError(
+            f"{count} letters are due, the campaign allows {cap} a run; look at the funnel, and"
+            f" raise caps.letters_per_run in campaigns/{run.campaign.slug}.yaml if it is right"
+        )
+
+
+def _take_over(connection: Connection, run: Run) -> int:
+    """Letters that earlier runs, or an earlier try, left open are this run's to send."""
+    return connection.execute(
+        text(
+            "UPDATE letter SET sender_run_id = :run_id, chunk = 0"
+            " WHERE campaign = :campaign AND rehearsal IS NULL"
+            " AND state IN ('composed', 'claimed', 'attempted', 'deferred')"
+        ),
+        {"run_id": run.run_id, "campaign": run.campaign.slug},
+    ).rowcount

@@ -1,0 +1,118 @@
+"""A run: one campaign on one day, with everything its rooms need, and nothing of a patient.
+
+The corridor (operators) or the command line opens it once per task; the rooms take it as their
+first argument. Its identity derives from Airflow's DAG run, so that a retry, a cleared task and a
+second worker speak of the same run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from typing import Literal
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine, text
+
+from reengage import store, warehouse
+from reengage.campaigns import Campaign, load_campaign
+from reengage.contract import Contract, load_contract
+from reengage.errors import StoreError
+from reengage.keys import DataKey, Keyring, open_keyring
+from reengage.practice import Practice, load_practice
+from reengage.settings import Settings
+from reengage.vendors import Vendor, load_vendors, require_vendor
+
+Mode = Literal["live", "dry", "replay"]
+_RUNS = UUID("3f0d1d3e-5d1c-4e0b-9d0f-6a4c6f2f8f11")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One campaign on one day. `live` sends; `dry` and `replay` never open a connection."""
+
+    run_id: UUID
+    day: date
+    mode: Mode
+    campaign: Campaign
+    settings: Settings = field(repr=False)
+
+    @property
+    def rehearsal(self) -> UUID | None:
+        """What keeps rehearsed letters apart from real ones in the outbox's unique key."""
+        return None if self.mode == "live" else self.run_id
+
+    @cached_property
+    def practice(self) -> Practice:
+        """The practice that writes."""
+        return load_practice(self.settings.home / "practice.yaml")
+
+    @cached_property
+    def vendor(self) -> Vendor:
+        """The campaign's vendor, as the registry has it now."""
+        return require_vendor(load_vendors(self.settings.vendors_path), self.campaign.vendor)
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The views that every source provides."""
+        return load_contract(self.settings.home)
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The practice's keys."""
+        return open_keyring(self.settings.keyring)
+
+    @property
+    def data_key(self) -> DataKey:
+        """The run's data key. Raises KeyringError once it is destroyed."""
+        return self.keyring.data_key(self.run_id)
+
+    @cached_property
+    def store(self) -> Engine:
+        """Our own database."""
+        return store.connect(self.settings.store_url)
+
+    @cached_property
+    def warehouse(self) -> Engine:
+        """The clinic's database, read only."""
+        return warehouse.connect(self.settings.warehouse_url)
+
+    def pseudonym(self, patient_key: str) -> str:
+        """What a patient is called outside the vault."""
+        return self.keyring.pseudonym("patient", patient_key)
+
+    def today(self) -> date:
+        """The practice's present day, in the campaign's time zone."""
+        return local_day(self.settings.now(), self.campaign)
+
+
+def derive_run_id(dag_id: str, dag_run_id: str) -> UUID:
+    """The run's identity, the same for every task and retry of a DAG run."""
+    return uuid5(_RUNS, f"{dag_id}/{dag_run_id}")
+
+
+def local_day(instant: datetime, campaign: Campaign) -> date:
+    """The calendar day of `instant` in the campaign's time zone."""
+    return instant.astimezone(ZoneInfo(campaign.time_zone)).date()
+
+
+def resume(settings: Settings, slug: str, run_id: UUID) -> Run:
+    """The run as preflight recorded it. Raises StoreError when preflight has not."""
+    with store.connect(settings.store_url).connect() as connection:
+        found = connection.execute(
+            text("SELECT campaign_date, mode FROM run WHERE run_id = :run_id"), {"run_id": run_id}
+        ).one_or_none()
+    if found is None:
+        raise StoreError(f"run {run_id} is not in the store; clear `preflight` so that it opens it")
+    return Run(run_id, found.campaign_date, found.mode, load_campaign(settings.home, slug), settings)
+
+
+def recorded_day(settings: Settings, run_id: UUID) -> date | None:
+    """The campaign date that an earlier try of preflight fixed for this run, if any."""
+    with store.connect(settings.store_url).connect() as connection:
+        day: date | None = connection.execute(
+            text("SELECT campaign_date FROM run WHERE run_id = :run_id"), {"run_id": run_id}
+        ).scalar_one_or_none()
+    return day

@@ -1,0 +1,154 @@
+"""Report: the funnel of each campaign's day, as numbers that add up.
+
+    candidates = excluded + eligible
+    eligible   = held_out + withheld + sent + refused + deferred + unknown (+ rehearsed + pending)
+
+`rehearsed` appears only for a dry run or a replay, `pending` only while letters wait in a run that
+has not ended. Counts of patients and letters; no row of a patient is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine, text
+
+from reengage.sql import load_sql
+
+STEPS = (
+    "preflight", "extract", "gate", "plan", "letter", "check_letters", "send", "settle", "shred",
+)  # fmt: skip
+_OUTCOMES = ("withheld", "sent", "refused", "deferred", "unknown")
+_WAITING = ("composed", "claimed", "attempted")
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """One campaign's day. All counts are of patients; one letter goes to one patient."""
+
+    campaign: str
+    as_of: date
+    mode: str
+    gate: str | None
+    living: int
+    inactive: int
+    candidates: int
+    excluded: dict[str, int]
+    eligible: int
+    held_out: int
+    outcomes: dict[str, int]
+    rehearsed: int
+    pending: int
+    seconds: dict[str, float]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every candidate and every eligible patient is accounted for."""
+        accounted = self.held_out + sum(self.outcomes.values()) + self.rehearsed + self.pending
+        return (
+            self.candidates == sum(self.excluded.values()) + self.eligible
+            and self.eligible == accounted
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `report --json`."""
+        found: dict[str, Any] = {
+            "campaign": self.campaign,
+            "as_of": self.as_of.isoformat(),
+            "living": self.living,
+            "inactive": self.inactive,
+            "candidates": self.candidates,
+            "excluded": self.excluded,
+            "eligible": self.eligible,
+            "held_out": self.held_out,
+            **self.outcomes,
+            "seconds": self.seconds,
+        }
+        rare = {"rehearsed": self.rehearsed, "pending": self.pending}
+        return found | {name: count for name, count in rare.items() if count}
+
+
+def read_funnels(engine: Engine, home: Path, as_of: date | None = None) -> list[Funnel]:
+    """The funnel of every campaign's latest run, or of its latest run for the day `as_of`."""
+    with engine.connect() as connection:
+        found = connection.execute(
+            text(load_sql(home, "reports/funnel.sql")), {"as_of": as_of}
+        ).all()
+    return [_funnel(row) for row in found]
+
+
+def render(funnels: Sequence[Funnel], console: Console) -> None:
+    """Print the funnels side by side, then the time that each step took."""
+    if not funnels:
+        console.print("No run yet: `make run` makes one.")
+        return
+    console.print(_table("Funnel", funnels, _funnel_rows(funnels)))
+    console.print(_table("Seconds per step", funnels, _second_rows(funnels)))
+    for funnel in funnels:
+        if not funnel.adds_up and not funnel.gate == "red":
+            console.print(f"[bold red]{funnel.campaign}: the numbers do not add up[/]")
+
+
+def _funnel(row: Any) -> Funnel:
+    states = dict(row.states)
+    return Funnel(
+        campaign=row.campaign,
+        as_of=row.as_of,
+        mode=row.mode,
+        gate=row.gate,
+        living=row.living,
+        inactive=row.inactive,
+        candidates=row.candidates,
+        excluded={reason: int(count) for reason, count in row.excluded.items()},
+        eligible=row.eligible,
+        held_out=row.held_out,
+        outcomes={state: int(states.get(state, 0)) for state in _OUTCOMES},
+        rehearsed=int(states.get("rehearsed", 0)),
+        pending=sum(int(states.get(state, 0)) for state in _WAITING),
+        seconds={step: float(row.seconds[step]) for step in STEPS if step in row.seconds},
+    )
+
+
+def _table(title: str, funnels: Sequence[Funnel], rows: list[list[str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table.add_column("")
+    for funnel in funnels:
+        note = {"dry": " (dry run)", "replay": " (replay)"}.get(funnel.mode, "")
+        table.add_column(f"{funnel.campaign}\n{funnel.as_of}{note}", justify="right")
+    for row in rows:
+        table.add_row(*row, style="bold" if not row[0].startswith(" ") else "")
+    return table
+
+
+def _funnel_rows(funnels: Sequence[Funnel]) -> list[list[str]]:
+    def row(label: str, values: Sequence[int]) -> list[str]:
+        return [label, *(f"{value:,}" if value or not label.startswith("  ") else "·" for value in values)]
+
+    reasons = sorted({reason for funnel in funnels for reason in funnel.excluded})
+    rows = [
+        row("living", [f.living for f in funnels]),
+        row("inactive", [f.inactive for f in funnels]),
+        row("candidates", [f.candidates for f in funnels]),
+        row("excluded", [sum(f.excluded.values()) for f in funnels]),
+        *(row(f"  {reason}", [f.excluded.get(reason, 0) for f in funnels]) for reason in reasons),
+        row("eligible", [f.eligible for f in funnels]),
+        row("  held out", [f.held_out for f in funnels]),
+        *(row(f"  {state}", [f.outcomes[state] for f in funnels]) for state in _OUTCOMES),
+    ]
+    for label in ("rehearsed", "pending"):
+        if any(getattr(funnel, label) for funnel in funnels):
+            rows.append(row(f"  {label}", [getattr(funnel, label) for funnel in funnels]))
+    return rows
+
+
+def _second_rows(funnels: Sequence[Funnel]) -> list[list[str]]:
+    return [
+        [f"  {step}", *(f"{f.seconds[step]:.2f}" if step in f.seconds else "·" for f in funnels)]
+        for step in STEPS
+    ]

@@ -1,0 +1,112 @@
+"""Settings: one frozen value, read once per task from the environment.
+
+Every setting is an environment variable `REENGAGE_<NAME>`; there is no second source and no switch
+that weakens security. A missing or malformed one is a ConfigurationError naming it. Where a
+deployment keeps secrets elsewhere, Airflow's own secrets back end exports them to the worker.
+
+The clock: a practice's "now" is the machine's. Only the embedded default may pin it (`AS_OF`), so
+that a past export can be replayed as if it were that day; `Settings.now` says which it is, and
+preflight refuses a pinned clock for any vendor whose relay is not on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reengage.errors import ConfigurationError
+
+PREFIX = "REENGAGE_"
+HOME = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are. URLs may hold passwords, hence no repr of their values."""
+
+    home: Path
+    """Root of the project: campaigns/, sql/, templates/, expectations/ lie below it."""
+    warehouse_url: str = field(repr=False)
+    """SQLAlchemy URL of the warehouse, with a role that may only read the contract."""
+    store_url: str = field(repr=False)
+    """SQLAlchemy URL of our own store: runs, sealed batches, outbox."""
+    keyring: Path
+    """Directory of the keys; never below `home`, never in a database."""
+    relays: Mapping[str, str] = field(repr=False)
+    """Vendor name to relay URL (`smtp://` = mandatory STARTTLS, `smtps://` = implicit TLS)."""
+    relay_trust: Path | None = None
+    """Extra certificate authority to trust for relays; None = the system's."""
+    rehearsal_maildir: Path | None = None
+    """Where a dry run leaves its letters instead of opening a connection."""
+    vendors_file: Path | None = None
+    """Vendor registry, when it is not `home/vendors.yaml`."""
+    pinned_now: datetime | None = None
+    """The embedded default's pinned clock; None = the machine's clock."""
+
+    def now(self) -> datetime:
+        """The practice's present instant, aware, UTC."""
+        return self.pinned_now or datetime.now(UTC)
+
+    @property
+    def vendors_path(self) -> Path:
+        """The vendor registry in force."""
+        return self.vendors_file or self.home / "vendors.yaml"
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment. Raises ConfigurationError naming the variable at fault."""
+    env = os.environ if environ is None else environ
+    return Settings(
+        home=Path(env.get(PREFIX + "HOME", str(HOME))).resolve(),
+        warehouse_url=_required(env, "WAREHOUSE_URL"),
+        store_url=_required(env, "STORE_URL"),
+        keyring=Path(_required(env, "KEYRING")),
+        relays=_relays(env),
+        relay_trust=_path(env, "RELAY_TRUST"),
+        rehearsal_maildir=_path(env, "REHEARSAL_MAILDIR"),
+        vendors_file=_path(env, "VENDORS_FILE"),
+        pinned_now=_instant(env, "PINNED_NOW"),
+    )
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(PREFIX + name, "")
+    if not value:
+        raise ConfigurationError(
+            f"setting {PREFIX}{name} is missing; set it in the environment of the Airflow workers"
+            " (`make run` and `make ui` set it for the embedded default)"
+        )
+    return value
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    value = env.get(PREFIX + name, "")
+    return Path(value) if value else None
+
+
+def _instant(env: Mapping[str, str], name: str) -> datetime | None:
+    value = env.get(PREFIX + name, "")
+    if not value:
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise ConfigurationError(
+            f"setting {PREFIX}{name} is no ISO 8601 instant with an offset;"
+            " write it like 2026-06-01T15:00:00+00:00"
+        )
+    return instant.astimezone(UTC)
+
+
+def _relays(env: Mapping[str, str]) -> dict[str, str]:
+    start = PREFIX + "RELAY_URL_"
+    return {
+        name.removeprefix(start).lower(): value
+        for name, value in env.items()
+        if name.startswith(start) and value
+    }

@@ -1,0 +1,10 @@
+-- How to address an eligible candidate; of an excluded one nothing but the reasons (PRV-18).
+SELECT
+    audience.patient_key,
+    standing.reasons,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN standing.recipient END AS recipient,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN standing.language END AS language,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN standing.time_zone END AS time_zone,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN audience.period_key END AS period_key,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN standing.authorization_key END AS authorization_key,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN audience.expires_at END AS expires_at

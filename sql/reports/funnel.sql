@@ -1,0 +1,65 @@
+-- The funnel of each campaign's latest run, or of its latest run for one day (parameter as_of).
+-- A day's letters belong to the day, whichever run composed or sent them, so that running a day
+-- twice shows the same numbers; a dry run or replay shows its own rehearsed letters. An excluded
+-- candidate counts once, under the first of its reasons, so that the totals add up.
+WITH latest AS (
+    SELECT DISTINCT ON (campaign) *
+    FROM run
+    WHERE extracted_at IS NOT NULL
+      AND (CAST(:as_of AS date) IS NULL OR campaign_date = CAST(:as_of AS date))
+    ORDER BY campaign, opened_at DESC
+),
+excluded AS (
+    SELECT run_id, jsonb_object_agg(reason, patients ORDER BY reason) AS reasons, sum(patients) AS patients
+    FROM (
+        SELECT d.run_id, d.reasons[1] AS reason, count(*) AS patients
+        FROM latest JOIN decision d ON d.run_id = latest.run_id
+        WHERE d.arm IS NULL
+        GROUP BY d.run_id, d.reasons[1]
+    ) AS by_reason
+    GROUP BY run_id
+),
+arms AS (
+    SELECT d.run_id,
+        count(*) FILTER (WHERE d.arm IS NOT NULL) AS eligible,
+        count(*) FILTER (WHERE d.arm = 'holdout') AS held_out
+    FROM latest JOIN decision d ON d.run_id = latest.run_id
+    GROUP BY d.run_id
+),
+letters AS (
+    SELECT run_id, jsonb_object_agg(state, letters) AS states, sum(letters) AS letters
+    FROM (
+        SELECT latest.run_id, l.state, count(*) AS letters
+        FROM latest JOIN letter l
+          ON l.campaign = latest.campaign AND l.campaign_date = latest.campaign_date
+         AND l.rehearsal IS NOT DISTINCT FROM
+             CASE WHEN latest.mode <> 'live' THEN latest.run_id END
+        GROUP BY latest.run_id, l.state
+    ) AS by_state
+    GROUP BY run_id
+),
+steps AS (
+    -- Mapped tasks run side by side: a step lasts from its first start to its last end.
+    SELECT run_id, jsonb_object_agg(task, seconds ORDER BY begun) AS seconds
+    FROM (
+        SELECT s.run_id, s.task, min(s.started_at) AS begun,
+            round(CAST(extract(epoch FROM max(s.ended_at) - min(s.started_at)) AS numeric), 2) AS seconds
+        FROM latest JOIN step s ON s.run_id = latest.run_id AND s.started_at >= latest.opened_at
+        GROUP BY s.run_id, s.task
+    ) AS by_task
+    GROUP BY run_id
+)
+SELECT
+    latest.campaign, latest.campaign_date AS as_of, latest.mode, latest.gate,
+    latest.living, latest.inactive, latest.candidates,
+    coalesce(excluded.reasons, '{}') AS excluded,
+    coalesce(arms.eligible, 0) AS eligible,
+    coalesce(arms.held_out, 0) AS held_out,
+    coalesce(letters.states, '{}') AS states,
+    coalesce(steps.seconds, '{}') AS seconds
+FROM latest
+LEFT JOIN excluded USING (run_id)
+LEFT JOIN arms USING (run_id)
+LEFT JOIN letters USING (run_id)
+LEFT JOIN steps USING (run_id)
+ORDER BY latest.campaign

@@ -14,7 +14,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
-
 from reengage import operators as task
 from reengage.campaigns import load_campaigns
 from reengage.settings import HOME
@@ -64,9 +63,9 @@ for campaign in load_campaigns(HOME)[0]:
         check_letters = task.CheckLettersOperator.partial(
             task_id="check_letters", inlets=[letters]
         ).expand(chunk=plan.output)
-        send = task.SendOperator.partial(
-            task_id="send", inlets=[letters], outlets=[outbox]
-        ).expand(chunk=plan.output)
+        send = task.SendOperator.partial(task_id="send", inlets=[letters], outlets=[outbox]).expand(
+            chunk=plan.output
+        )
         # With nobody to write to, the mapped tasks are skipped and the run still ends in order.
         settle = task.SettleOperator(task_id="settle", trigger_rule="none_failed", inlets=[outbox])
         shred = task.ShredOperator(task_id="shred", trigger_rule="none_failed")

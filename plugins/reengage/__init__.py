@@ -1,0 +1,1 @@
+"""reengage: win back patients who stopped coming, by e-mail, within HIPAA."""

@@ -32,10 +32,10 @@ RETRYABLE = (RelayError, StoreError)
 """Errors that time may mend; any other needs a person, so a retry would only repeat it."""
 
 REASON_KEY = "reengage_reason"
-"""XCom key under which a failed task leaves its reason for the note on the DAG run."""
+"""XCom key under which a failed task leaves its reason; the plugin makes the run's note of it."""
 
 
-class RoomOperator(BaseOperator):
+class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not followed by mypy
     """One task of a campaign's run: subclasses say which room it opens."""
 
     ui_color = "#e8f1f2"
@@ -213,4 +213,6 @@ def _place_of(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "reengage" in frame.filename] or frames
     where = " < ".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in reversed(ours[-4:]))
-    return f"unforeseen {type(error).__name__} at {where}; its text is withheld, it may name a patient"
+    return (
+        f"unforeseen {type(error).__name__} at {where}; its text is withheld, it may name a patient"
+    )

@@ -91,7 +91,7 @@ def render(funnels: Sequence[Funnel], console: Console) -> None:
     console.print(_table("Funnel", funnels, _funnel_rows(funnels)))
     console.print(_table("Seconds per step", funnels, _second_rows(funnels)))
     for funnel in funnels:
-        if not funnel.adds_up and not funnel.gate == "red":
+        if not funnel.adds_up and funnel.gate != "red":
             console.print(f"[bold red]{funnel.campaign}: the numbers do not add up[/]")
 
 
@@ -128,7 +128,10 @@ def _table(title: str, funnels: Sequence[Funnel], rows: list[list[str]]) -> Tabl
 
 def _funnel_rows(funnels: Sequence[Funnel]) -> list[list[str]]:
     def row(label: str, values: Sequence[int]) -> list[str]:
-        return [label, *(f"{value:,}" if value or not label.startswith("  ") else "·" for value in values)]
+        return [
+            label,
+            *(f"{value:,}" if value or not label.startswith("  ") else "·" for value in values),
+        ]
 
     reasons = sorted({reason for funnel in funnels for reason in funnel.excluded})
     rows = [

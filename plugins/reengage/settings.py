@@ -20,7 +20,8 @@ from pathlib import Path
 from reengage.errors import ConfigurationError
 
 PREFIX = "REENGAGE_"
-HOME = Path(__file__).resolve().parents[2]
+HOME = Path(os.environ.get(PREFIX + "HOME") or Path(__file__).parents[2]).resolve()
+"""Root of the project: REENGAGE_HOME, else the checkout that this file lies in."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment. Raises ConfigurationError naming the variable at fault."""
     env = os.environ if environ is None else environ
     return Settings(
-        home=Path(env.get(PREFIX + "HOME", str(HOME))).resolve(),
+        home=Path(env.get(PREFIX + "HOME") or HOME).resolve(),
         warehouse_url=_required(env, "WAREHOUSE_URL"),
         store_url=_required(env, "STORE_URL"),
         keyring=Path(_required(env, "KEYRING")),

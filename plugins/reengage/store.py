@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 
 def connect(url: str) -> Engine:
-    """An engine for the store; connections are opened per use, as a task is a process of its own."""
+    """An engine for the store; connections are opened per use: each task is its own process."""
     return create_engine(url, hide_parameters=True, poolclass=NullPool)
 
 

@@ -16,6 +16,7 @@ WITH looked AS (
         AS known (letter_id, recipient, reason)
     JOIN letter l ON l.letter_id = known.letter_id
     WHERE l.state IN ('composed', 'deferred')
+      AND l.checked_at IS NOT NULL
       AND CAST(:warehouse_read_at AS timestamptz) > clock_timestamp() - INTERVAL '1 minute'
     FOR UPDATE OF l SKIP LOCKED
 )

@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates the store over the connection that `reengage.store.migrate` hands in."""
+"""Alembic's entry: migrates the store over the connection that `store.migrate` hands in."""
 
 from __future__ import annotations
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from sqlalchemy import Engine, text
@@ -16,8 +21,12 @@ from reengage import report as reports
 from reengage import store
 from reengage.embedded import postgres
 from reengage.embedded.layout import Layout
+from reengage.errors import ReengageError
 from reengage.keys import open_keyring
 from reengage.settings import HOME
+
+if TYPE_CHECKING:
+    from reengage.embedded import main_job
 
 
 def run(options: Namespace) -> int:
@@ -27,8 +36,7 @@ def run(options: Namespace) -> int:
     console = Console()
     _end_orderly()
     job = main_job.Job(options.data, options.as_of, options.dry)
-    layout = Layout(HOME)
-    with main_job.site(layout, job, console) as site:
+    with main_job.site(Layout(HOME), job, console) as site:
         try:
             main_job.run_campaigns(site, job, console)
         finally:
@@ -46,11 +54,13 @@ def ui(options: Namespace) -> int:
     with main_job.site(Layout(HOME), job, console, port=options.port) as site:
         try:
             main_job.run_campaigns(site, job, console)
-        except main_job.CampaignFailed as error:
+        except main_job.CampaignFailedError as error:
             console.print(f"[red]{error}[/]")
         _summary(site, job, console)
         flow = site.airflow
-        console.print(f"\nAirflow is at [bold]{flow.address}[/], user admin, password {flow.password}")
+        console.print(
+            f"\nAirflow is at [bold]{flow.address}[/], user admin, password {flow.password}"
+        )
         console.print("Ctrl-C or `make down` stops it.")
         signal.pause()
     return 0
@@ -61,9 +71,17 @@ def down(options: Namespace) -> int:
     from reengage.embedded.processes import stop_leftovers
 
     layout = Layout(HOME)
-    stopped = stop_leftovers(layout)
-    postgres.stop(layout.postgres)
-    Console().print(f"stopped {stopped} process groups and PostgreSQL")
+    stopped = stop_leftovers(layout) + postgres.stop(layout.postgres)
+    Console().print(f"stopped {stopped} of our servers" if stopped else "nothing was running")
+    return 0
+
+
+def clean(options: Namespace) -> int:
+    """Stop what is left running, and remove what was made: var/ and this checkout's keys."""
+    down(options)
+    layout = Layout(HOME)
+    for directory in (layout.var, layout.keyring):
+        shutil.rmtree(directory, ignore_errors=True)
     return 0
 
 
@@ -108,6 +126,64 @@ def opt_out(options: Namespace) -> int:
     return 0
 
 
+def check(options: Namespace) -> int:
+    """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
+    from reengage.campaigns import load_campaigns
+    from reengage.checks import load_suite
+    from reengage.practice import load_practice
+    from reengage.vendors import load_vendors
+
+    sound, broken = load_campaigns(HOME)
+    problems: list[ReengageError] = [*broken]
+    suites = sorted({suite for campaign in sound for suite in campaign.suites.names()})
+    steps: list[Callable[[], object]] = [
+        partial(load_practice, HOME / "practice.yaml"),
+        partial(load_vendors, HOME / "vendors.yaml"),
+        *(partial(load_suite, HOME, suite) for suite in suites),
+    ]
+    for step in steps:
+        try:
+            step()
+        except ReengageError as error:
+            problems.append(error)
+    for problem in dict.fromkeys(str(problem) for problem in problems):
+        print(problem, file=sys.stderr)
+    if not problems:
+        Console().print(f"{len(sound)} campaigns and all that they name are sound")
+    return int(bool(problems))
+
+
+def warehouse(options: Namespace) -> int:
+    """Say what the warehouse's views get wrong; 1 when there is anything."""
+    from reengage import warehouse as warehouses
+    from reengage.contract import load_contract
+
+    with _warehouse() as engine:
+        findings = warehouses.check(engine, load_contract(HOME))
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    if not findings:
+        Console().print("the warehouse's views are as the contract says")
+    return int(bool(findings))
+
+
+def generate(options: Namespace) -> int:
+    """Write the files that are made from code, or with --check say which are out of date."""
+    from reengage.cli import generated
+
+    stale = [path for path, content in generated.files(HOME).items() if not _is(path, content)]
+    for path in stale:
+        if options.check:
+            print(f"{path.relative_to(HOME)} is out of date; run `make fix`", file=sys.stderr)
+        else:
+            path.write_text(generated.files(HOME)[path], encoding="utf-8")
+    return int(bool(stale) and options.check)
+
+
+def _is(path: Path, content: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == content
+
+
 @contextmanager
 def _store() -> Iterator[Engine]:
     """The store of the environment's settings, else that of the embedded default."""
@@ -120,16 +196,26 @@ def _store() -> Iterator[Engine]:
         yield engine
 
 
+@contextmanager
+def _warehouse() -> Iterator[Engine]:
+    """The warehouse of the environment's settings, else that of the embedded default."""
+    from reengage import warehouse as warehouses
+
+    if url := os.environ.get("REENGAGE_WAREHOUSE_URL"):
+        yield warehouses.connect(url)
+        return
+    with postgres.running(Layout(HOME).postgres) as server:
+        yield warehouses.connect(server.url("warehouse"))
+
+
 def _keyring_directory() -> Path:
     return Path(os.environ.get("REENGAGE_KEYRING") or Layout(HOME).keyring)
 
 
 def _summary(site: main_job.Site, job: main_job.Job, console: Console) -> None:
-    from reengage.embedded.main_job import as_of
-
     engine = store.connect(site.postgres.url("store"))
     console.print()
-    reports.render(reports.read_funnels(engine, HOME, as_of(site.layout, job)), console)
+    reports.render(reports.read_funnels(engine, HOME, job.day), console)
     letters = site.layout.rehearsal if job.dry else site.layout.maildir
     console.print(f"letters   {letters}  (open one: `mutt -f {letters}`, or any mail client)")
     console.print("report    .venv/bin/python -m reengage report")
@@ -137,9 +223,10 @@ def _summary(site: main_job.Site, job: main_job.Job, console: Console) -> None:
 
 
 def _end_orderly() -> None:
-    """Let SIGTERM end a command as Ctrl-C does, so that everything it started is stopped."""
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: everything it started is stopped."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)

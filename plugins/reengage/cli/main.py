@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=8080, help="preferred port (8080)")
 
     commands.add_parser("down", help="stop whatever a run or the UI left running")
+    commands.add_parser("clean", help="the same, and remove var/ and this checkout's keys")
 
     report = commands.add_parser("report", help="the funnel of each campaign's latest run")
     report.add_argument("--json", action="store_true", help="an array with one object per campaign")
@@ -61,8 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     opt_out.add_argument("--campaign", help="only this campaign; without it, all")
     opt_out.add_argument("--channel", default="desk", choices=["desk", "phone", "mailto", "letter"])
 
-    commands.add_parser("check", help="check campaigns, vendors, practice and the warehouse's views")
-    commands.add_parser("generate", help="write the schema and reference files made from code")
+    commands.add_parser("check", help="check every campaign, vendor, template and suite file")
+
+    warehouse = commands.add_parser("warehouse", help="what a source's views get wrong")
+    warehouse.add_argument("action", choices=["check"], help="compare the views with the contract")
+
+    generate = commands.add_parser("generate", help="write the files that are made from code")
+    generate.add_argument("--check", action="store_true", help="only say which are out of date")
     return parser
 
 

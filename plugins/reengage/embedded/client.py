@@ -54,16 +54,10 @@ class AirflowClient:
         found: list[dict[str, Any]] = self.call("GET", path)["task_instances"]
         return found
 
-    def xcom(self, dag_id: str, dag_run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
-        """One XCom value, None when there is none."""
-        path = (
-            f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}"
-            f"/xcomEntries/{key}?map_index={map_index}"
-        )
-        try:
-            return self.call("GET", path)["value"]
-        except urllib.error.HTTPError:
-            return None
+    def note(self, dag_id: str, dag_run_id: str) -> str | None:
+        """The note on a run: why it failed."""
+        note: str | None = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}")["note"]
+        return note
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request. Raises urllib.error.HTTPError on a status of 400 and above."""

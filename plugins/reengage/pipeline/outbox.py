@@ -23,10 +23,9 @@ from sqlalchemy import Connection, Row, text
 
 from reengage.errors import StoreError
 from reengage.pipeline.extract import recipient_pseudonym
-from reengage.pipeline.letter import Addressed
+from reengage.pipeline.letter import Addressed, identity_of
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
-
 
 BATCH = 100
 """Letters claimed at once: the last look at a batch must not be older than a minute (claim.sql)."""
@@ -43,7 +42,16 @@ class Queued:
     recipient: str
 
 
-class ClaimLost(StoreError):
+@dataclass(frozen=True)
+class Draft:
+    """A composed letter that was not checked yet, opened."""
+
+    letter_id: UUID
+    identity: str
+    letter: Addressed
+
+
+class ClaimLostError(StoreError):
     """Another try holds this letter now; this one must not send it."""
 
 
@@ -51,6 +59,30 @@ def clock(connection: Connection) -> datetime:
     """The store's clock: what is compared with its own instants must come from it."""
     instant: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return instant
+
+
+def drafts(connection: Connection, run: Run, chunk: int, limit: int) -> list[Draft]:
+    """Up to `limit` letters of the chunk that wait for their check."""
+    found = connection.execute(
+        text(
+            "SELECT letter_id, run_id, campaign, patient, period, sealed FROM letter"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk"
+            " AND state = 'composed' AND checked_at IS NULL ORDER BY letter_id LIMIT :limit"
+        ),
+        {"run_id": run.run_id, "chunk": chunk, "limit": limit},
+    ).all()
+    return [Draft(row.letter_id, _identity(row), _opened(run, row)) for row in found]
+
+
+def mark_checked(connection: Connection, checked: Sequence[Draft]) -> None:
+    """These letters passed their check: only such a letter can be claimed."""
+    connection.execute(
+        text(
+            "UPDATE letter SET checked_at = clock_timestamp()"
+            " WHERE letter_id = ANY(CAST(:ids AS uuid[])) AND state = 'composed'"
+        ),
+        {"ids": [one.letter_id for one in checked]},
+    )
 
 
 def recover(connection: Connection, run: Run, chunk: int) -> int:
@@ -66,9 +98,7 @@ def recover(connection: Connection, run: Run, chunk: int) -> int:
     ).rowcount
 
 
-def release(
-    connection: Connection, run: Run, chunk: int, token: UUID | None = None
-) -> None:
+def release(connection: Connection, run: Run, chunk: int, token: UUID | None = None) -> None:
     """Give back claims on which nothing was attempted: those letters were not offered to anyone.
 
     With a token only that try's own; without one, those of any earlier try.
@@ -88,13 +118,13 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
     found = connection.execute(
         text(
             "SELECT letter_id, run_id, campaign, patient, period, sealed FROM letter"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND checked_at IS NOT NULL"
             " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
             " ORDER BY letter_id LIMIT :limit"
         ),
         {"run_id": run.run_id, "chunk": chunk, "since": since, "limit": BATCH},
     ).all()
-    return [_opened(run, row) for row in found]
+    return [_queued(run, row) for row in found]
 
 
 def claim(
@@ -125,14 +155,14 @@ def claim(
     if letters and not moved:
         raise StoreError(
             "no letter of the batch could be claimed: the warehouse took longer than a minute to"
-            " answer, or another try of this task is at work; clear the task when that one has ended"
+            " answer, or another try of this task is at work; clear the task when that has ended"
         )
     claimed = {row.letter_id for row in moved if row.state == "claimed"}
     return [one for one in letters if one.letter_id in claimed]
 
 
 def mark_attempted(connection: Connection, letter_id: UUID, token: UUID) -> None:
-    """The relay is about to get the letter. Raises ClaimLost when the claim is no longer ours."""
+    """The relay is about to get the letter. Raises ClaimLostError when it is another try's."""
     moved = connection.execute(
         text(
             "UPDATE letter SET state = 'attempted', attempted_at = clock_timestamp()"
@@ -141,7 +171,9 @@ def mark_attempted(connection: Connection, letter_id: UUID, token: UUID) -> None
         {"letter_id": letter_id, "claim": token},
     ).rowcount
     if moved != 1:
-        raise ClaimLost("the claim on a letter was released to another try; this one leaves it")
+        raise ClaimLostError(
+            "the claim on a letter was released to another try; this one leaves it"
+        )
 
 
 def settle(
@@ -152,7 +184,7 @@ def settle(
     reason: str | None,
     evidence: Mapping[str, object],
 ) -> None:
-    """Record what became of an attempt. A retry's `unknown` gives way to this first-hand outcome."""
+    """Record what became of an attempt; a retry's `unknown` gives way to it."""
     connection.execute(
         text(
             "UPDATE letter SET state = :state, reason = :reason, settled_at = clock_timestamp(),"
@@ -175,7 +207,8 @@ def defer_open(connection: Connection, run: Run, chunk: int, reason: str) -> int
     return connection.execute(
         text(
             "UPDATE letter SET state = 'deferred', reason = :reason, settled_at = clock_timestamp()"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state IN ('composed', 'deferred')"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND checked_at IS NOT NULL"
+            " AND state IN ('composed', 'deferred')"
         ),
         {"run_id": run.run_id, "chunk": chunk, "reason": reason},
     ).rowcount
@@ -192,8 +225,15 @@ def mark_rehearsed(connection: Connection, letters: Sequence[Queued]) -> None:
     )
 
 
-def _opened(run: Run, row: Row[Any]) -> Queued:
-    identity = f"{row.campaign}/{row.patient}/{row.period}"
-    content = run.keyring.data_key(row.run_id).open(row.sealed, bound_to=f"letter/{identity}")
-    letter = Addressed.from_bytes(content)
+def _queued(run: Run, row: Row[Any]) -> Queued:
+    letter = _opened(run, row)
     return Queued(row.letter_id, letter, recipient_pseudonym(run, letter.recipient))
+
+
+def _opened(run: Run, row: Row[Any]) -> Addressed:
+    key = run.keyring.data_key(row.run_id)
+    return Addressed.from_bytes(key.open(row.sealed, bound_to=f"letter/{_identity(row)}"))
+
+
+def _identity(row: Row[Any]) -> str:
+    return identity_of(row.campaign, row.patient, row.period)

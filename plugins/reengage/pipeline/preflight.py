@@ -78,6 +78,7 @@ def _mode(day: date, today: date, *, dry: bool) -> Mode:
 def _load_everything(run: Run) -> None:
     """What would fail later fails now, before a patient is read."""
     home, campaign = run.settings.home, run.campaign
+    _ = run.practice, run.contract, run.keyring.dkim_key()
     for suite in campaign.suites.names():
         checks.load_suite(home, suite)
     for language in campaign.languages:

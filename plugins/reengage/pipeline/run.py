@@ -106,7 +106,9 @@ def resume(settings: Settings, slug: str, run_id: UUID) -> Run:
         ).one_or_none()
     if found is None:
         raise StoreError(f"run {run_id} is not in the store; clear `preflight` so that it opens it")
-    return Run(run_id, found.campaign_date, found.mode, load_campaign(settings.home, slug), settings)
+    return Run(
+        run_id, found.campaign_date, found.mode, load_campaign(settings.home, slug), settings
+    )
 
 
 def recorded_day(settings: Settings, run_id: UUID) -> date | None:

@@ -104,7 +104,7 @@ class _Sender:
                 envid=queued.letter_id.hex,
                 on_attempt=lambda: self._mark_attempted(queued.letter_id),
             )
-        except outbox.ClaimLost:
+        except outbox.ClaimLostError:
             self._connection.rollback()
             return
         reason = None if outcome.kind == "sent" else outcome.reason
@@ -147,8 +147,9 @@ def _rehearse(connection: Connection, run: Run, chunk: int) -> None:
     directory = run.settings.rehearsal_maildir
     box = mailbox.Maildir(directory, create=True) if directory else None
     while letters := outbox.open_letters(connection, run, chunk, since):
-        for queued in letters if box is not None else ():
-            box.add(queued.letter.message)
+        if box is not None:
+            for queued in letters:
+                box.add(queued.letter.message)
         outbox.mark_rehearsed(connection, letters)
         connection.commit()
 

@@ -69,6 +69,7 @@ CREATE TABLE letter (
     sealed        bytea NOT NULL,              -- recipient, patient key and the finished message
     template_sha256 text NOT NULL,
     expires_at    timestamptz NOT NULL,        -- too late to send after this instant
+    checked_at    timestamptz,                 -- passed check_letters: no claim without it
     claim         uuid,                        -- which attempt of which task holds it
     claimed_at    timestamptz,
     attempted_at  timestamptz,

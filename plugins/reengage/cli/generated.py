@@ -1,0 +1,22 @@
+"""The files that are made from code, and what they must hold; `make lint` compares them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from reengage.campaigns import reference_markdown, schema_json
+from reengage.contract import load_contract, render_markdown
+
+_TABLE = re.compile(r"(<!-- made by `make fix` -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def files(home: Path) -> dict[Path, str]:
+    """Every such file with its content."""
+    campaigns = home / "docs" / "campaigns.md"
+    prose = campaigns.read_text(encoding="utf-8")
+    return {
+        home / "campaigns" / "campaign.schema.json": schema_json(),
+        home / "docs" / "warehouse-contract.md": render_markdown(load_contract(home)),
+        campaigns: _TABLE.sub(lambda found: found[1] + reference_markdown() + found[2], prose),
+    }

@@ -1,0 +1,1 @@
+"""The embedded default: PostgreSQL, an SMTP relay and Airflow on one machine, from wheels."""

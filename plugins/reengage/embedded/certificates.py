@@ -1,0 +1,137 @@
+"""Certificates of the embedded relay: an authority of its own and a certificate for localhost.
+
+Promises: P-256, valid for 30 days, made anew when fewer than 7 are left; the key's file is readable
+by its owner only. The authority's own key is never written: it signs one certificate and is gone,
+so that trusting it trusts nothing else. Not for a relay on another machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+VALID = timedelta(days=30)
+RENEW = timedelta(days=7)
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+_CLOCKS_DIFFER = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files of a relay: whom to trust, what to show, and its key (mode 0600)."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+    @classmethod
+    def within(cls, directory: Path) -> Certificates:
+        """Where they lie below `directory`, whether they exist or not."""
+        return cls(directory / "ca.pem", directory / "relay.pem", directory / "relay.key")
+
+
+def ensure_certificates(directory: Path) -> Certificates:
+    """The relay's files, made on first use and again when less than `RENEW` is left."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files = Certificates.within(directory)
+    now = datetime.now(UTC)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once must not mix their files
+        if not files.cert.exists() or _ends(files.cert) - now < RENEW:
+            issue(files, names=LOCAL_NAMES, begins=now - _CLOCKS_DIFFER, ends=now + VALID)
+    return files
+
+
+def issue(files: Certificates, *, names: tuple[str, ...], begins: datetime, ends: datetime) -> None:
+    """Write a new authority, and a certificate for `names` under it; the certificate last."""
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "reengage embedded authority")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    ca = (
+        _builder(authority, authority, authority_key, begins, ends)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_KEY_USAGE_OF_CA, critical=True)
+        .sign(authority_key, hashes.SHA256())
+    )
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    cert = (
+        _builder(subject, authority, key, begins, ends)
+        .add_extension(x509.SubjectAlternativeName([_name(one) for one in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(issuer, critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    _write(files.ca, ca.public_bytes(serialization.Encoding.PEM))
+    _write(files.key, private)
+    _write(files.cert, cert.public_bytes(serialization.Encoding.PEM))
+
+
+# Python 3.13 verifies strictly: an authority has to say what its key is for (RFC 5280 4.2.1.3).
+_KEY_USAGE_OF_CA = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    begins: datetime,
+    ends: datetime,
+) -> x509.CertificateBuilder:
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+        .add_extension(identifier, critical=False)
+    )
+
+
+def _name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _ends(path: Path) -> datetime:
+    return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, and never readable by others, not even for an instant."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)

@@ -1,0 +1,147 @@
+"""Template files: reading them with what they include, and the rules each must keep.
+
+Compiles no MJML, renders nothing: cheap enough for the parse time of a DAG file. Every problem
+names file, line and fix. What a template may do is bounded here: show a value, choose on a value,
+include a file. No filter, test, call or escape switch, so that nothing hides an error, computes or
+lets markup through; no field where others than the patient read it (TRK-05); nothing that a mail
+client would fetch (TRK-03).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import jinja2
+from jinja2 import meta, nodes
+
+from reengage.errors import ConfigurationError
+from reengage.practice import Practice
+
+CONTEXT = frozenset({"practice", "opt_out_url", "opt_out_mailto"})
+"""What every template may use besides the campaign's fields; nothing of a patient."""
+
+FETCHES = re.compile(
+    r"<(?:img|link|script|iframe|object|embed|video|audio|source|form|base)\b|\bsrc(?:set)?\s*="
+    r"|\bbackground\s*=|\burl\s*\(|@import|@font-face"
+    r"|<mj-(?:image|font|social|carousel|accordion|hero|navbar)\b",
+    re.IGNORECASE,
+)
+"""What would make a mail client fetch something, in MJML or in the HTML it compiles to."""
+
+_PRACTICE = frozenset({*Practice.model_fields, "phone_link"})
+_COMPUTES = (nodes.Filter, nodes.Test, nodes.Call, nodes.ScopedEvalContextModifier)
+_INCLUDE = re.compile(r"""<mj-include\b[^>]*?\bpath\s*=\s*["']([^"']+)""")
+# Shown before the letter is opened, or given to whoever serves the link.
+_EXPOSED = re.compile(r'<mj-(?:preview|title)>(.*?)</mj-|[\w-]+\s*=\s*"([^"]*)"', re.DOTALL)
+_PARSER = jinja2.Environment(autoescape=True)
+
+
+@dataclass(frozen=True)
+class TemplateFile:
+    """A file below templates/, and its syntax tree."""
+
+    path: str
+    text: str
+    tree: nodes.Template
+
+    def fields(self) -> dict[str, int]:
+        """The fields it uses, each with the line of its first use."""
+        free = meta.find_undeclared_variables(self.tree) - CONTEXT
+        uses = [(node.lineno, node.name) for node in self.tree.find_all(nodes.Name)]
+        return {name: line for line, name in sorted(uses, reverse=True) if name in free}
+
+    def at(self, offset: int) -> str:
+        """File and line of a place in the text."""
+        return f"templates/{self.path}:{self.text.count(chr(10), 0, offset) + 1}"
+
+
+def read_files(home: Path, path: str, seen: tuple[str, ...] = ()) -> Iterator[TemplateFile]:
+    """A file below templates/ and all that it includes. Raises ConfigurationError."""
+    by = f", which templates/{seen[-1]} includes," if seen else ""
+    if path in seen or ".." in path or path.startswith("/"):
+        raise ConfigurationError(f"templates/{path}{by} includes itself or leaves templates/")
+    try:
+        text = (home / "templates" / path).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigurationError(
+            f"templates/{path}{by} is missing; create it or mend the name"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"templates/{path} is not UTF-8; save it as UTF-8") from None
+    tree = _parsed(path, text)
+    yield TemplateFile(path, text, tree)
+    included = [
+        *_INCLUDE.findall(text),
+        *(name or "" for name in meta.find_referenced_templates(tree)),
+    ]
+    for name in included:
+        yield from read_files(home, name, (*seen, path))
+
+
+def part_problems(home: Path, part: str, fields: Collection[str]) -> Iterator[str]:
+    """What is wrong with a part (subject.txt, body.mjml, body.txt) and all that it includes."""
+    is_subject = part.endswith("subject.txt")
+    used: set[str] = set()
+    for file in read_files(home, part):
+        found = file.fields()
+        used |= set(found)
+        for name in sorted(set(found) - set(fields)):
+            yield (
+                f"templates/{file.path}:{found[name]}: uses {name!r}, which the campaign does not"
+                " declare; declare it under `fields` or remove it"
+            )
+        yield from _exposed_fields(file, whole=is_subject)
+        yield from _fetches(file)
+    # Both readers of a letter get the same: every field in the text and in the HTML.
+    for name in () if is_subject else sorted(set(fields) - used):
+        yield (
+            f"templates/{part} does not use the declared field {name!r};"
+            " use it, or remove it from the campaign's `fields`"
+        )
+
+
+def _exposed_fields(file: TemplateFile, *, whole: bool) -> Iterator[str]:
+    spans = [(0, file.text)] if whole else []
+    for found in () if whole else _EXPOSED.finditer(file.text):
+        spans.append((found.start(), found.group(1) or found.group(2) or ""))
+    for start, span in spans:
+        if "{" not in span:
+            continue
+        for name in meta.find_undeclared_variables(_parsed(file.path, span)) - CONTEXT:
+            yield (
+                f"{file.at(start)}: {name!r} in a subject, preheader, title or attribute;"
+                " show fields in the text of the body only"
+            )
+
+
+def _fetches(file: TemplateFile) -> Iterator[str]:
+    for found in FETCHES.finditer(file.text):
+        yield (
+            f"{file.at(found.start())}: {found.group()!r} would make a mail client fetch something;"
+            " use text, colours and links only"
+        )
+
+
+@lru_cache(maxsize=256)  # shared parts are read for every part that includes them
+def _parsed(path: str, text: str) -> nodes.Template:
+    try:
+        tree = _PARSER.parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigurationError(f"templates/{path}:{error.lineno}: {error.message}") from None
+    for computing in tree.find_all(_COMPUTES):
+        raise ConfigurationError(
+            f"templates/{path}:{computing.lineno}: a filter, test, call or escape switch, where"
+            " a template only shows values; remove it"
+        )
+    for attribute in tree.find_all(nodes.Getattr):
+        of = attribute.node.name if isinstance(attribute.node, nodes.Name) else ""
+        if of == "practice" and attribute.attr not in _PRACTICE:
+            raise ConfigurationError(
+                f"templates/{path}:{attribute.lineno}: the practice has no {attribute.attr!r};"
+                f" it has {', '.join(sorted(_PRACTICE))}"
+            )
+    return tree

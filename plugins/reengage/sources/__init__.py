@@ -1,0 +1,1 @@
+"""Sources: how the tables of a system become the contract's views."""

@@ -1,0 +1,161 @@
+"""Strict YAML: a file becomes a validated value, or an error naming file, line and fix.
+
+Duplicate keys, unknown keys, wrong types and YAML's traps (an unquoted 08:00 is a number in base
+60, an unquoted `no` is false) are all refused; every problem of a file is told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from reengage.errors import ConfigurationError
+
+M = TypeVar("M", bound=BaseModel)
+KeyPath = tuple[Hashable, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to mend: where, and how."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class FileError(ConfigurationError):
+    """A configuration file has problems; `problems` lists them in the order of their lines."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A file's content and the line of every key path in it."""
+
+    shown_as: str
+    content: dict[str, Any]
+    lines: dict[KeyPath, int]
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A problem at the line of `path`, or of the nearest enclosing key."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return Problem(self.shown_as, self.lines.get(path, 1), message)
+
+
+def load_yaml_model(path: Path, model: type[M], *, shown_as: str | None = None) -> M:
+    """The file as a value of `model`. Raises FileError with every problem found."""
+    return validate(load_yaml(path, shown_as=shown_as), model)
+
+
+def load_yaml(path: Path, *, shown_as: str | None = None) -> LoadedFile:
+    """The file's mapping and its line numbers. Raises FileError when it is no YAML mapping."""
+    name = shown_as or path.name
+    try:
+        node = yaml.compose(path.read_bytes().decode("utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise FileError(
+            [Problem(name, 1, "the file is missing; create it or mend the name")]
+        ) from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise FileError([Problem(name, line, "not UTF-8; save the file as UTF-8")]) from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise FileError([Problem(name, line, f"not YAML: {error.problem}")]) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise FileError([Problem(name, 1, "empty, or not a mapping; write `key: value` lines")])
+    lines: dict[KeyPath, int] = {}
+    problems: list[Problem] = []
+    _note_lines(node, (), lines, problems, name)
+    if problems:
+        raise FileError(problems)
+    constructor = yaml.SafeLoader("")
+    return LoadedFile(name, constructor.construct_document(node), lines)
+
+
+def validate(file: LoadedFile, model: type[M]) -> M:
+    """The content as a value of `model`. Raises FileError with every problem found."""
+    try:
+        return model.model_validate(file.content)
+    except ValidationError as error:
+        problems = [_translated(file, model, found) for found in error.errors()]
+        raise FileError(problems) from None
+
+
+def _note_lines(
+    node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[Problem], name: str
+) -> None:
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, key.value)
+            line = key.start_mark.line + 1
+            if below in lines:
+                problems.append(Problem(name, line, f"key {key.value!r} is given twice; keep one"))
+            lines[below] = line
+            _note_lines(value, below, lines, problems, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _note_lines(value, (*path, index), lines, problems, name)
+
+
+def _translated(file: LoadedFile, model: type[BaseModel], found: Any) -> Problem:
+    path = tuple(part for part in found["loc"] if part != "[key]")
+    key = path[-1] if path else ""
+    if found["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(key), _known_keys(model, path[:-1]), n=1)
+        hint = f", did you mean {near[0]!r}?" if near else "; remove it"
+        return file.problem(path, f"unknown key {key!r}{hint}")
+    if found["type"] == "missing":
+        purpose = _description(model, path)
+        return file.problem(path[:-1], f"key {key!r} is missing{': ' + purpose if purpose else ''}")
+    message = found["msg"].removeprefix("Value error, ")
+    return file.problem(path, f"{'.'.join(map(str, path))}: {message[0].lower()}{message[1:]}")
+
+
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    current: type[BaseModel] | None = model
+    for part in path:
+        if current is None:
+            return None
+        fields = {field.alias or name: field for name, field in current.model_fields.items()}
+        if part not in fields:
+            continue  # a key of a dict or an index of a list: the same model goes on
+        current = _nested_model(fields[str(part)].annotation)
+    return current
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if (found := _nested_model(argument)) is not None:
+            return found
+    return None
+
+
+def _known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
+    at = _model_at(model, path)
+    return [field.alias or name for name, field in at.model_fields.items()] if at else []
+
+
+def _description(model: type[BaseModel], path: KeyPath) -> str:
+    at = _model_at(model, path[:-1])
+    if at is None:
+        return ""
+    fields = {field.alias or name: field for name, field in at.model_fields.items()}
+    return fields[str(path[-1])].description or "" if str(path[-1]) in fields else ""

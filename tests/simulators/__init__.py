@@ -1,0 +1,1 @@
+"""Counterparts that misbehave on purpose, on real sockets."""

@@ -1,0 +1,260 @@
+"""A hostile SMTP relay on a real loopback socket, which does what its script says.
+
+    with HostileRelay(certificates, {"rcpt": "550 5.1.1 no such user"}) as relay:
+        relay.at("dot", callback)          # called when the client reached that stage
+        ... talk to relay.url, trusting certificates.ca ...
+        relay.letters, relay.commands, relay.clear, relay.wire
+
+A script maps a stage to a reply, to DROP (hang up instead), to SILENCE (nothing until the client
+leaves), or to a list of those: one for each time the stage is reached, the last one for good.
+The stages in order: connect, ehlo, starttls, (TLS), ehlo_tls, auth, rset, mail, rcpt, data, body
+(its first octets are here), dot (the letter is whole and not accepted yet), reply (it is accepted
+and recorded, and the reply not sent yet), quit.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from reengage.embedded.certificates import Certificates
+
+from simulators.line import HangUpError, Line
+
+DROP = "<drop>"
+SILENCE = "<silence>"
+
+Script = Mapping[str, str | Sequence[str]]
+Tls = Literal["good", "implicit", "1.2", "cbc", "old", "garbage", "drop"]
+
+_REPLIES = {
+    "connect": "220 localhost ready",
+    "starttls": "220 2.0.0 go ahead",
+    "auth": "235 2.7.0 welcome",
+    "rset": "250 2.0.0 ok",
+    "mail": "250 2.1.0 ok",
+    "rcpt": "250 2.1.5 ok",
+    "data": "354 go ahead",
+    "dot": "",
+    "body": "",
+    "reply": "250 2.0.0 Ok: queued as 4F1A2B3C",
+    "quit": "221 2.0.0 bye",
+}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A letter for which this relay took responsibility: the truth about what was delivered."""
+
+    mail: str
+    rcpt: str
+    content: bytes
+
+
+@dataclass
+class HostileRelay:
+    """Serves connections in threads of its own while the block runs."""
+
+    certificates: Certificates
+    script: Script = field(default_factory=dict)
+    tls: Tls = "good"
+    extensions: Sequence[str] = ("SIZE 1000000", "8BITMIME", "DSN", "PIPELINING")
+    extensions_before_tls: Sequence[str] = ("STARTTLS",)
+    injected: bytes = b""
+    """Sent right behind the 220 to STARTTLS, in the clear."""
+
+    def __post_init__(self) -> None:
+        self.clear = bytearray()
+        """Every octet that the client sent outside TLS."""
+        self.wire = bytearray()
+        """Every octet that the client sent, as it was on the wire, all connections."""
+        self.commands: list[str] = []
+        """Every command inside TLS, all connections."""
+        self.letters: list[Accepted] = []
+        self.connections = 0
+        self._times: defaultdict[str, int] = defaultdict(int)
+        self._callbacks: dict[str, Callable[[], None]] = {}
+        self._threads: list[threading.Thread] = []
+        self._sockets: list[socket.socket] = []
+
+    @property
+    def url(self) -> str:
+        return f"{'smtps' if self.tls == 'implicit' else 'smtp'}://localhost:{self.port}"
+
+    def at(self, stage: str, callback: Callable[[], None]) -> None:
+        """Call `callback` each time a client has reached `stage`, before anything is answered."""
+        self._callbacks[stage] = callback
+
+    def __enter__(self) -> HostileRelay:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in [self._listener, *self._sockets]:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive(), "a thread of the simulator hangs"
+
+    def wait_until_left(self) -> None:
+        """Until every client has ended its connection: fails when one never does."""
+        for thread in self._threads[1:]:
+            thread.join(10)
+            assert not thread.is_alive(), "a client did not end its connection"
+
+    def _start(self, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # the listener was shut: the block is over
+            while True:
+                sock, _ = self._listener.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._sockets.append(sock)
+                self.connections += 1
+                self._start(_Conversation(self, Line(sock, self._heard)).run)
+
+    def _heard(self, octets: bytes, under_tls: bool) -> None:
+        self.wire += octets
+        if not under_tls:
+            self.clear += octets
+
+    def action(self, stage: str) -> str:
+        """What to do at a stage now; its callback has been called by then."""
+        if callback := self._callbacks.get(stage):
+            callback()
+        times = self._times[stage]
+        self._times[stage] += 1
+        scripted = self.script.get(stage, _REPLIES.get(stage, ""))
+        if isinstance(scripted, str):
+            return scripted
+        return scripted[min(times, len(scripted) - 1)]
+
+
+class _Conversation:
+    """One connection, from the greeting to its end."""
+
+    def __init__(self, relay: HostileRelay, line: Line) -> None:
+        self._relay = relay
+        self._line = line
+        self._secured = False
+        self._mail = self._rcpt = ""
+
+    def run(self) -> None:
+        try:
+            if self._relay.tls == "implicit":
+                self._secure()
+            self._answer("connect")
+            while True:
+                self._command(self._line.readline().decode("latin-1").rstrip("\r\n"))
+        except (HangUpError, OSError):
+            pass
+        finally:
+            self._line.close()
+
+    def _command(self, command: str) -> None:
+        verb = command.split(" ")[0].upper()
+        if self._secured:
+            self._relay.commands.append(command)
+        if verb == "EHLO":
+            self._greet()
+        elif verb == "STARTTLS":
+            self._start_tls()
+        elif verb == "DATA":
+            self._data()
+        elif verb == "QUIT":
+            self._answer("quit")
+            raise HangUpError
+        elif verb in ("MAIL", "RCPT", "RSET", "AUTH"):
+            self._mail = command if verb == "MAIL" else self._mail
+            self._rcpt = command if verb == "RCPT" else self._rcpt
+            self._answer(verb.lower())
+        else:
+            self._line.write(b"500 5.5.1 what\r\n")
+
+    def _greet(self) -> None:
+        stage = "ehlo_tls" if self._secured else "ehlo"
+        offers = self._relay.extensions if self._secured else self._relay.extensions_before_tls
+        if self._say(self._relay.action(stage)):
+            return
+        lines = ["localhost", *offers]
+        ends = ["-"] * len(offers) + [" "]
+        self._line.write(
+            "".join(f"250{end}{line}\r\n" for end, line in zip(ends, lines, strict=True)).encode()
+        )
+
+    def _start_tls(self) -> None:
+        reply = self._relay.action("starttls")
+        if reply.startswith("220") and self._relay.injected:
+            self._line.write(reply.encode() + b"\r\n" + self._relay.injected)
+        else:
+            self._say(reply)
+        if reply.startswith("220"):
+            self._secure()
+
+    def _secure(self) -> None:
+        if self._relay.tls == "drop":
+            raise HangUpError
+        if self._relay.tls == "garbage":
+            self._line.read()  # the client has begun the handshake
+            self._line.write(b"this is no TLS at all, whatever was promised before\r\n" * 20)
+            self._line.wait_for_the_end()
+        self._line.start_tls(_context(self._relay))
+        self._secured = True
+
+    def _data(self) -> None:
+        reply = self._relay.action("data")
+        self._say(reply)
+        if not reply.startswith("354"):
+            return
+        lines = [self._line.readline()]
+        self._say(self._relay.action("body"))
+        while lines[-1] != b".\r\n":
+            lines.append(self._line.readline())
+        if self._say(self._relay.action("dot")):
+            return
+        content = b"".join(line.removeprefix(b".") for line in lines[:-1])
+        self._relay.letters.append(Accepted(self._mail, self._rcpt, content))
+        self._answer("reply")
+
+    def _answer(self, stage: str) -> None:
+        self._say(self._relay.action(stage))
+
+    def _say(self, action: str) -> bool:
+        """Do what the script says; whether a reply was given."""
+        if action == DROP:
+            raise HangUpError
+        if action == SILENCE:
+            self._line.wait_for_the_end()
+        if action:
+            self._line.write(action.encode() + b"\r\n")
+        if action.startswith("421"):
+            self._line.wait_for_the_end()  # it is the client that has to go
+        return bool(action)
+
+
+def _context(relay: HostileRelay) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(relay.certificates.cert, relay.certificates.key)
+    if relay.tls == "cbc":
+        context.set_ciphers("ECDHE-ECDSA-AES256-SHA384")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if relay.tls == "1.2":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if relay.tls == "old":
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ _RESULT_FORMAT = {
     "include_unexpected_rows": False,
     "partial_unexpected_count": 0,
 }
+_COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 # Keys of an expectation that could make it pass on less than every row, or keep rows' values.
 _FORBIDDEN = frozenset({"result_format", "catch_exceptions", "mostly", "row_condition"})
 
@@ -138,7 +140,8 @@ class WarehouseSession:
         self, suite: Suite, query: str, parameters: Mapping[str, object] | None = None
     ) -> list[Verdict]:
         """The suite's verdicts on the rows of `query`, computed in the warehouse."""
-        asset = self._source.add_query_asset(suite.name, query=query)
+        # Great Expectations takes a query for one only when its first word is SELECT.
+        asset = self._source.add_query_asset(suite.name, query=_COMMENT.sub("", query).strip())
         batch = asset.add_batch_definition_whole_table("all")
         return _run(self._context, suite, batch, parameters, None)
 

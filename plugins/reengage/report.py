@@ -3,8 +3,9 @@
     candidates = excluded + eligible
     eligible   = held_out + withheld + sent + refused + deferred + unknown (+ rehearsed + pending)
 
-`rehearsed` appears only for a dry run or a replay, `pending` only while letters wait in a run that
-has not ended. Counts of patients and letters; no row of a patient is read.
+`rehearsed` appears only for a dry run or a replay, `pending` only for a run that has not ended:
+eligible patients whose letter is not written or not sent yet. Counts of patients and letters; no
+row of a patient is read.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from reengage.sql import load_sql
 STEPS = (
     "preflight", "extract", "gate", "plan", "letter", "check_letters", "send", "settle", "shred",
 )  # fmt: skip
+_NOTES = {"live": [], "dry": ["(dry run)"], "replay": ["(replay)"]}
 _OUTCOMES = ("withheld", "sent", "refused", "deferred", "unknown")
-_WAITING = ("composed", "claimed", "attempted")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Funnel:
     campaign: str
     as_of: date
     mode: str
-    gate: str | None
+    finished: bool
     living: int
     inactive: int
     candidates: int
@@ -44,16 +45,24 @@ class Funnel:
     held_out: int
     outcomes: dict[str, int]
     rehearsed: int
-    pending: int
     seconds: dict[str, float]
+
+    @property
+    def accounted(self) -> int:
+        """Eligible patients of whom it is known what became of their letter."""
+        return self.held_out + sum(self.outcomes.values()) + self.rehearsed
+
+    @property
+    def pending(self) -> int:
+        """Eligible patients whose letter a run that has not ended still owes."""
+        return 0 if self.finished else self.eligible - self.accounted
 
     @property
     def adds_up(self) -> bool:
         """Whether every candidate and every eligible patient is accounted for."""
-        accounted = self.held_out + sum(self.outcomes.values()) + self.rehearsed + self.pending
         return (
             self.candidates == sum(self.excluded.values()) + self.eligible
-            and self.eligible == accounted
+            and self.eligible == self.accounted + self.pending
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def render(funnels: Sequence[Funnel], console: Console) -> None:
     console.print(_table("Funnel", funnels, _funnel_rows(funnels)))
     console.print(_table("Seconds per step", funnels, _second_rows(funnels)))
     for funnel in funnels:
-        if not funnel.adds_up and funnel.gate != "red":
+        if not funnel.adds_up:
             console.print(f"[bold red]{funnel.campaign}: the numbers do not add up[/]")
 
 
@@ -101,7 +110,7 @@ def _funnel(row: Any) -> Funnel:
         campaign=row.campaign,
         as_of=row.as_of,
         mode=row.mode,
-        gate=row.gate,
+        finished=row.finished,
         living=row.living,
         inactive=row.inactive,
         candidates=row.candidates,
@@ -110,17 +119,16 @@ def _funnel(row: Any) -> Funnel:
         held_out=row.held_out,
         outcomes={state: int(states.get(state, 0)) for state in _OUTCOMES},
         rehearsed=int(states.get("rehearsed", 0)),
-        pending=sum(int(states.get(state, 0)) for state in _WAITING),
         seconds={step: float(row.seconds[step]) for step in STEPS if step in row.seconds},
     )
 
 
 def _table(title: str, funnels: Sequence[Funnel], rows: list[list[str]]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for funnel in funnels:
-        note = {"dry": " (dry run)", "replay": " (replay)"}.get(funnel.mode, "")
-        table.add_column(f"{funnel.campaign}\n{funnel.as_of}{note}", justify="right")
+        heading = [*funnel.campaign.split("_"), str(funnel.as_of), *_NOTES[funnel.mode]]
+        table.add_column("\n".join(heading), justify="right", vertical="bottom")
     for row in rows:
         table.add_row(*row, style="bold" if not row[0].startswith(" ") else "")
     return table

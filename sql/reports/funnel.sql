@@ -39,18 +39,24 @@ letters AS (
     GROUP BY run_id
 ),
 steps AS (
-    -- Mapped tasks run side by side: a step lasts from its first start to its last end.
+    -- Mapped tasks run side by side: a step lasts from its first start to its last end. Of a task
+    -- that was retried or cleared the latest try counts, not the wait before it.
     SELECT run_id, jsonb_object_agg(task, seconds ORDER BY begun) AS seconds
     FROM (
         SELECT s.run_id, s.task, min(s.started_at) AS begun,
             round(CAST(extract(epoch FROM max(s.ended_at) - min(s.started_at)) AS numeric), 2) AS seconds
-        FROM latest JOIN step s ON s.run_id = latest.run_id AND s.started_at >= latest.opened_at
+        FROM (
+            SELECT DISTINCT ON (step.run_id, step.task, step.map_index) step.*
+            FROM latest JOIN step ON step.run_id = latest.run_id
+            ORDER BY step.run_id, step.task, step.map_index, step.started_at DESC
+        ) AS s
         GROUP BY s.run_id, s.task
     ) AS by_task
     GROUP BY run_id
 )
 SELECT
-    latest.campaign, latest.campaign_date AS as_of, latest.mode, latest.gate,
+    latest.campaign, latest.campaign_date AS as_of, latest.mode,
+    latest.finished_at IS NOT NULL AS finished,
     latest.living, latest.inactive, latest.candidates,
     coalesce(excluded.reasons, '{}') AS excluded,
     coalesce(arms.eligible, 0) AS eligible,

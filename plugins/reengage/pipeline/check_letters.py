@@ -135,7 +135,7 @@ def _header_faults(message: EmailMessage, octets: bytes) -> int:
 
 
 def _foreign_headers(found: EmailMessage, blank: EmailMessage) -> int:
-    """How many headers are missing, in excess, given twice or say what the blank letter's do not."""
+    """How many headers are missing, in excess, twice there, or unlike the blank letter's."""
     both = (found, blank)
     of_found, of_blank = ([(n.lower(), str(v)) for n, v in one.items()] for one in both)
     names = [name for name, _ in of_found if name != "dkim-signature"]

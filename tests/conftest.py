@@ -1,0 +1,108 @@
+"""Fixtures: a real PostgreSQL for all tests, and a practice with a warehouse, a store and keys."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from daily import Practice
+from reengage import store
+from reengage.embedded import postgres
+from reengage.embedded.relay import RelayProcess
+from reengage.settings import HOME
+from simulators.certificates import good
+from simulators.smtp import HostileRelay
+from sqlalchemy import create_engine, text
+from world import World
+
+_NUMBERS = count()
+_SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Postgres]:
+    """A PostgreSQL server of the tests' own."""
+    with postgres.running(tmp_path_factory.mktemp("pg") / "data") as running:
+        store.migrate(store.connect(running.url("store")), HOME)  # the template of every store
+        yield running
+
+
+@pytest.fixture
+def database(server: postgres.Postgres) -> Callable[[str | None], str]:
+    """Makes an empty database, or one that is a copy of another; gives its URL."""
+
+    def create(template: str | None = None) -> str:
+        name = f"t{next(_NUMBERS)}"
+        engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            copied = f" TEMPLATE {template}" if template else ""
+            connection.execute(text(f"CREATE DATABASE {name}{copied}"))
+        engine.dispose()
+        return server.url(name)
+
+    return create
+
+
+@pytest.fixture
+def store_url(database: Callable[[str | None], str]) -> str:
+    """A store of the newest schema, empty."""
+    return database("store")
+
+
+@pytest.fixture
+def world(database: Callable[[str | None], str]) -> Iterator[World]:
+    """A warehouse whose contract views are tables, to be filled patient by patient."""
+    with World.create(database(None)) as made:
+        yield made
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A copy of the project's data files, to be spoiled."""
+    copy = tmp_path / "home"
+    copy.mkdir()
+    for part in ("campaigns", "sql", "templates", "expectations"):
+        shutil.copytree(HOME / part, copy / part)
+    for part in ("practice.yaml", "vendors.yaml"):
+        shutil.copy(HOME / part, copy / part)
+    return copy
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Iterator[HostileRelay]:
+    """A relay that does what its script says and remembers what it took."""
+    with HostileRelay(good(tmp_path / "certificates")) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="session")
+def relay_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """The embedded relay; what it took lies in a Maildir."""
+    base = tmp_path_factory.mktemp("relay")
+    with RelayProcess(base / "mail", base / "certificates", base / "relay.log") as running:
+        yield running
+
+
+@pytest.fixture
+def practice(
+    world: World, store_url: str, home: Path, hostile: HostileRelay, tmp_path: Path
+) -> Practice:
+    """A practice that is ready to write: warehouse, store, keys, and the hostile relay as vendor."""
+    return Practice.create(world, store_url, home, tmp_path, hostile)
+
+
+@pytest.fixture(scope="session")
+def synthea() -> Path:
+    """The real Synthea export."""
+    return _shared("synthea")
+
+
+def _shared(name: str) -> Path:
+    directory = _SHARED / "data" / name
+    if not directory.is_dir():
+        pytest.skip(f"real data {directory} are not on this machine; set REENGAGE_SHARED")
+    return directory

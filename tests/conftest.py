@@ -91,7 +91,7 @@ def relay_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayPro
 def practice(
     world: World, store_url: str, home: Path, hostile: HostileRelay, tmp_path: Path
 ) -> Practice:
-    """A practice that is ready to write: warehouse, store, keys, and the hostile relay as vendor."""
+    """A practice that is ready to write, with the hostile relay as its vendor."""
     return Practice.create(world, store_url, home, tmp_path, hostile)
 
 

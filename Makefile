@@ -45,6 +45,14 @@ lint: .venv/.locked ## Check style, types, and that generated files and the lock
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@$(PY) -m reengage generate --check
+	@mkdir -p var && $(foreach name,requirements requirements-dev, \
+	  cp $(name).txt var/$(name).txt && $(COMPILE) $(name).in -o var/$(name).txt && \
+	  diff -q $(name).txt var/$(name).txt >/dev/null || \
+	  { echo "$(name).txt is out of date; run make lock"; exit 1; };)
+
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-find-links --no-emit-index-url --custom-compile-command "make lock"
 
 .PHONY: fix
 fix: .venv/.locked ## Repair style, write the files that are generated from code
@@ -58,9 +66,8 @@ bench: .venv/.locked ## Measure: WHAT=overhead
 
 .PHONY: lock
 lock: .venv/.locked ## Compile requirements.in and requirements-dev.in with hashes
-	@for name in requirements requirements-dev; do \
-	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-find-links --no-emit-index-url $$name.in -o $$name.txt; done
+	@$(COMPILE) requirements.in -o requirements.txt
+	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
 
 .PHONY: clean
 clean: ## Remove what was made here: .venv, var and this checkout's keys

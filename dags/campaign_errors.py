@@ -11,4 +11,5 @@ from reengage.errors import ConfigurationError
 from reengage.settings import HOME
 
 if errors := load_campaigns(HOME)[1]:
-    raise ConfigurationError("\n".join(str(error) for error in errors))
+    # A fault in a file that all of them read is told once.
+    raise ConfigurationError("\n".join(dict.fromkeys(str(error) for error in errors)))

@@ -41,7 +41,7 @@ for campaign in load_campaigns(HOME)[0]:
         Asset(f"reengage://store/{campaign.slug}/{part}") for part in ("batch", "letters", "outbox")
     )
     with DAG(
-        dag_id=f"reengage_{campaign.slug}",
+        dag_id=campaign.dag_id,
         dag_display_name=campaign.title,
         description=f"Re-engagement by e-mail, purpose {campaign.purpose}",
         doc_md=__doc__,

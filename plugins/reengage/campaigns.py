@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import time
+import re
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from croniter import croniter
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from croniter import CroniterBadDateError, croniter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from reengage.contract import load_contract
 from reengage.errors import ConfigurationError
+from reengage.settings import vendors_path
 from reengage.templates import check_template
 from reengage.vendors import load_vendors
 from reengage.yamlfile import FileError, LoadedFile, Problem, load_yaml, validate
@@ -37,11 +46,16 @@ letter nothing of the patient but the salutation."""
 
 _FORMATS = {"appointment.start_at": {"date", "time"}}
 
+_MINUTE = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+Whole = Annotated[int, Field(strict=True)]
+# JSON Schema's own format "time" has seconds and an offset: editors would refuse "08:00".
+Minute = Annotated[time, WithJsonSchema({"type": "string", "pattern": _MINUTE})]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FieldRule(_Strict):
@@ -61,6 +75,13 @@ class Suites(_Strict):
     source: Name = Field("source", description="suite of the source's freshness")
     letters: Name = Field("letters", description="suite of the finished letters")
 
+    @model_validator(mode="after")
+    def _are_distinct(self) -> Suites:
+        # Each looks at other rows, and verdicts are kept by the suite's name.
+        if len(set(self.names())) < 4:
+            raise ValueError("batch, cohort, source and letters need a suite each; name four")
+        return self
+
     def names(self) -> tuple[str, ...]:
         """All four."""
         return (self.batch, self.cohort, self.source, self.letters)
@@ -69,8 +90,8 @@ class Suites(_Strict):
 class Caps(_Strict):
     """Limits that stop a mistake from reaching everyone."""
 
-    letters_per_run: int = Field(gt=0, le=10_000_000, description="most letters in one run")
-    days_between_letters: int = Field(
+    letters_per_run: Whole = Field(gt=0, le=10_000_000, description="most letters in one run")
+    days_between_letters: Whole = Field(
         ge=0, le=3650, description="least days between two letters of this campaign to a patient"
     )
 
@@ -78,13 +99,14 @@ class Caps(_Strict):
 class SendWindow(_Strict):
     """Hours of the day in which letters may leave, in the campaign's time zone."""
 
-    opens: time = Field(description='first minute, quoted: "08:00"')
-    closes: time = Field(description='first minute after it, quoted: "20:00"')
+    opens: Minute = Field(description='first minute, quoted: "08:00"')
+    closes: Minute = Field(description='first minute after it, quoted: "20:00"')
 
     @field_validator("opens", "closes", mode="before")
     @classmethod
     def _quoted(cls, value: object) -> object:
-        if not isinstance(value, str):
+        # Nothing finer, and no offset: it is compared with the practice's wall clock.
+        if not isinstance(value, str) or not re.fullmatch(_MINUTE, value):
             raise ValueError('expected a quoted time such as "08:00"')
         return value
 
@@ -105,7 +127,9 @@ class Campaign(_Strict):
     purpose: Literal["treatment", "own_service", "education", "marketing"] = Field(
         description="why it is written; decides which authorization is needed"
     )
-    inactive_days: int = Field(gt=0, le=3650, description="days without a visit that make inactive")
+    inactive_days: Whole = Field(
+        gt=0, le=3650, description="days without a visit that make inactive"
+    )
     schedule: str = Field(description="cron expression, in the campaign's time zone")
     time_zone: str = Field(description="IANA time zone, e.g. America/Chicago")
     fields: dict[Name, FieldRule] = Field(
@@ -128,7 +152,7 @@ class Campaign(_Strict):
         ge=0, le=0.5, description="share of eligible patients not written to, for comparison"
     )
     send_window: SendWindow = Field(description="hours in which letters may leave")
-    letter_valid_days: int = Field(
+    letter_valid_days: Whole = Field(
         gt=0, le=60, description="days after which an unsent letter is too late"
     )
 
@@ -137,6 +161,10 @@ class Campaign(_Strict):
     def _is_cron(cls, value: str) -> str:
         if len(value.split()) != 5 or not croniter.is_valid(value):
             raise ValueError('expected a cron expression of five fields such as "0 9 * * *"')
+        try:
+            croniter(value, datetime(2024, 1, 1, tzinfo=UTC)).get_next()
+        except CroniterBadDateError:
+            raise ValueError("the schedule names a day that no month has; mend it") from None
         return value
 
     @field_validator("time_zone")
@@ -146,6 +174,11 @@ class Campaign(_Strict):
             raise ValueError("no IANA time zone of this name; write e.g. America/Chicago")
         ZoneInfo(value)
         return value
+
+    @property
+    def dag_id(self) -> str:
+        """Its DAG in Airflow."""
+        return f"reengage_{self.slug}"
 
     def sources(self) -> list[str]:
         """Contract columns that the fields are read from, each once, in a fixed order."""
@@ -158,13 +191,21 @@ def load_campaign(home: Path, slug: str) -> Campaign:
 
 
 def load_campaigns(home: Path) -> tuple[list[Campaign], list[ConfigurationError]]:
-    """Every sound campaign, and an error for each broken file."""
-    sound, broken = [], []
-    for path in sorted((home / "campaigns").glob("*.yaml")):
+    """Every sound campaign, and an error for each broken file, or for a missing folder."""
+    directory = home / "campaigns"
+    if not directory.is_dir():
+        message = f"{directory} is missing; set REENGAGE_HOME to the project's root"
+        return [], [ConfigurationError(message)]
+    sound: list[Campaign] = []
+    broken: list[ConfigurationError] = []
+    for path in sorted(directory.glob("*.yaml")):
         try:
             sound.append(_load(home, path))
         except ConfigurationError as error:
             broken.append(error)
+    for path in sorted(directory.glob("*.yml")):
+        message = "a campaign's file must end in .yaml; rename it"
+        broken.append(FileError([Problem(f"campaigns/{path.name}", 1, message)]))
     return sound, broken
 
 
@@ -248,7 +289,7 @@ def _outside_problems(home: Path, file: LoadedFile, campaign: Campaign) -> list[
         if not (home / "expectations" / f"{suite}.json").is_file():
             message = f"expectations/{suite}.json is missing; create it or mend the name"
             problems.append(file.problem(("suites", kind), message))
-    vendors = load_vendors(home / "vendors.yaml")
+    vendors = load_vendors(vendors_path(home))
     if campaign.vendor not in vendors:
         message = (
             f"vendor {campaign.vendor!r} is not in vendors.yaml, which has {', '.join(vendors)}"

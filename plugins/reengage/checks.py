@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,8 +41,15 @@ _RESULT_FORMAT = {
     "partial_unexpected_count": 0,
 }
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
-# Keys of an expectation that could make it pass on less than every row, or keep rows' values.
-_FORBIDDEN = frozenset({"result_format", "catch_exceptions", "mostly", "row_condition"})
+# Keys of an expectation that could make it pass on less than every row, weigh less than its entry
+# says, or keep rows' values.
+_FORBIDDEN = frozenset(
+    {
+        "result_format", "catch_exceptions", "mostly", "row_condition", "condition_parser",
+        "ignore_row_if", "severity", "batch_id", "windows",
+    }
+)  # fmt: skip
+_PARAMETER = "$PARAMETER"
 
 
 class _Meta(BaseModel):
@@ -96,9 +104,11 @@ def load_suite(home: Path, name: str) -> Suite:
     path, shown = home / "expectations" / f"{name}.json", f"expectations/{name}.json"
     try:
         content = path.read_bytes()
-        document = _Document.model_validate(json.loads(content))
+        document = _Document.model_validate(json.loads(content.decode(), object_pairs_hook=_once))
     except FileNotFoundError:
         raise ConfigurationError(f"{shown} is missing; create it or mend the name") from None
+    except OSError as error:
+        raise ConfigurationError(f"{shown} cannot be read ({error.strerror}); mend it") from None
     except ValueError as error:  # JSON's and UTF-8's errors are ValueErrors, too
         raise ConfigurationError(f"{shown}: {_explained(error)}") from None
     if document.name != name:
@@ -150,22 +160,26 @@ class WarehouseSession:
 def warehouse_session(url: str) -> Iterator[WarehouseSession]:
     """A session in which temporary tables made over `connection` are there for `check`, too."""
     context = _context()
-    source = context.data_sources.add_sql(
-        "warehouse",
-        connection_string=url,
-        create_temp_table=False,
-        kwargs={
-            "poolclass": StaticPool,  # one connection for them and us: they see our tables
-            "hide_parameters": True,
-            "connect_args": connect_args(url),
-        },
-    )
+    with warnings.catch_warnings():
+        # It would rather be its PostgresDatasource, which refuses a Unix socket.
+        warnings.filterwarnings("ignore", message=".*PostgresDatasource")
+        source = context.data_sources.add_sql(
+            "warehouse",
+            connection_string=url,
+            create_temp_table=False,
+            kwargs={
+                "poolclass": StaticPool,  # one connection for them and us: they see our tables
+                "hide_parameters": True,
+                "connect_args": connect_args(url),
+            },
+        )
     engine = source.get_execution_engine().engine
     try:
         with engine.connect() as connection:
             yield WarehouseSession(connection, context, source)
     finally:
         engine.dispose()
+        source.get_engine().dispose()  # the one with which it tried the connection
 
 
 def _run(
@@ -177,6 +191,7 @@ def _run(
 ) -> list[Verdict]:
     import great_expectations as gx
 
+    _require_parameters(suite, parameters or {})
     wanted = [_as_gx(entry) for entry in suite.entries]
     built = context.suites.add(gx.ExpectationSuite(name=suite.name, expectations=wanted))
     definition = context.validation_definitions.add(
@@ -194,6 +209,18 @@ def _run(
             " expectations; nothing may be sent on a part of the checks"
         )
     return verdicts
+
+
+def _require_parameters(suite: Suite, given: Mapping[str, object]) -> None:
+    """Refuse a suite that asks for what its run does not give, before anything is checked."""
+    for entry in suite.entries:
+        for value in entry.kwargs.values():
+            name = value.get(_PARAMETER) if isinstance(value, dict) else None
+            if name is not None and given.get(str(name)) is None:
+                raise ConfigurationError(
+                    f"expectations/{suite.name}.json: {entry.type} asks for the parameter {name!r},"
+                    f" which its run does not give; it gives {', '.join(given) or 'none'}"
+                )
 
 
 def _verdict(result: Any) -> Verdict:
@@ -239,6 +266,15 @@ def _require_known(place: str, entry: _Entry) -> None:
             f"{place}: Great Expectations refuses {entry.type} ({_explained(error)});"
             " mend its type or kwargs"
         ) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are given once each: of two, the last would silently count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"key {twice!r} is given twice in one object; keep one")
+    return found
 
 
 def _explained(error: Exception) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from reengage.errors import ConfigurationError
-from reengage.yamlfile import load_yaml_model
+from reengage.yamlfile import FileError, Problem, load_yaml_model
 
+# Written into SQL between quotes: nothing that could end them.
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Type = Literal["text", "date", "boolean", "timestamp with time zone"]
 
 
@@ -30,9 +32,18 @@ class _ColumnEntry(BaseModel):
 class _ViewEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    view: str = Field(description="name of the view in schema contract")
+    view: Name = Field(description="name of the view in schema contract")
     description: str = Field(description="what a row is")
-    columns: dict[str, _ColumnEntry] = Field(description="its columns")
+    key: list[str] | None = Field(
+        default=None, description="columns that are unique together; [] = the view has one row"
+    )
+    columns: dict[Name, _ColumnEntry] = Field(min_length=1, description="its columns")
+
+    @model_validator(mode="after")
+    def _key_is_of_its_columns(self) -> Self:
+        if unknown := [name for name in self.key or [] if name not in self.columns]:
+            raise ValueError(f"key names no column of the view: {', '.join(unknown)}; mend it")
+        return self
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class View:
     name: str
     description: str
     columns: tuple[Column, ...]
+    key: tuple[str, ...] | None = None
+    """Columns that are unique together; () = the view has exactly one row, None = no promise."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +94,10 @@ class Contract:
 @lru_cache(maxsize=4)
 def load_contract(home: Path) -> Contract:
     """The contract of sql/contract/. Raises ConfigurationError naming file, line and fix."""
-    entries = [
-        load_yaml_model(path, _ViewEntry, shown_as=f"sql/contract/{path.name}")
-        for path in sorted((home / "sql" / "contract").glob("*.yaml"))
-    ]
+    paths = sorted((home / "sql" / "contract").glob("*.yaml"))
+    entries = [_load_entry(path) for path in paths]
+    if not entries:
+        raise ConfigurationError("sql/contract/ holds no view; restore it")
     return Contract(
         tuple(
             View(
@@ -94,10 +107,20 @@ def load_contract(home: Path) -> Contract:
                     Column(entry.view, name, column.type, column.nullable, column.description)
                     for name, column in entry.columns.items()
                 ),
+                None if entry.key is None else tuple(entry.key),
             )
             for entry in entries
         )
     )
+
+
+def _load_entry(path: Path) -> _ViewEntry:
+    shown = f"sql/contract/{path.name}"
+    entry = load_yaml_model(path, _ViewEntry, shown_as=shown)
+    if entry.view != path.stem:  # equal names also keep two files from claiming one view
+        message = f"view {entry.view!r} differs from the file's name; make them equal"
+        raise FileError([Problem(shown, 1, message)])
+    return entry
 
 
 def render_markdown(contract: Contract) -> str:
@@ -110,7 +133,7 @@ def render_markdown(contract: Contract) -> str:
         "",
     ]
     for view in contract.views:
-        lines += [f"## {view.name}", "", view.description, ""]
+        lines += [f"## {view.name}", "", view.description + _unique(view), ""]
         lines += ["| column | type | null | what it holds |", "|---|---|---|---|"]
         lines += [
             f"| `{c.name}` | {c.type} | {'yes' if c.nullable else 'no'} | {c.description} |"
@@ -118,3 +141,9 @@ def render_markdown(contract: Contract) -> str:
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def _unique(view: View) -> str:
+    if not view.key:
+        return ""
+    return f" Unique by {', '.join(f'`{name}`' for name in view.key)}."

@@ -17,9 +17,12 @@ import base64
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -77,6 +80,7 @@ class Keyring:
         path = self._run_path(run_id)
         if path.exists():
             return self.data_key(run_id)
+        path.parent.mkdir(mode=0o700, exist_ok=True)  # a key backup may come without it
         key = secrets.token_bytes(KEY_BYTES)
         _write_new(path, _seal(self._wrap, key, str(run_id).encode()))
         return self.data_key(run_id)
@@ -100,17 +104,19 @@ class Keyring:
     def destroy_data_key(self, run_id: UUID) -> None:
         """Make everything sealed for the run unreadable, for good. Repeating it is harmless."""
         path = self._run_path(run_id)
-        if path.exists():
-            # Overwritten before it is unlinked: cheap, though no promise on flash media.
-            with path.open("r+b") as file:
-                file.write(secrets.token_bytes(path.stat().st_size))
-                file.flush()
-                os.fsync(file.fileno())
+        # Overwritten before it is unlinked: cheap, though no promise on flash media.
+        with suppress(FileNotFoundError), path.open("r+b") as file:
+            file.write(secrets.token_bytes(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
         path.unlink(missing_ok=True)
 
     def dkim_key(self) -> bytes:
-        """The practice's DKIM private key, RSA 2048, PEM (RFC 6376 section 3.3.3)."""
-        return (self.directory / "dkim.pem").read_bytes()
+        """The practice's DKIM private key, RSA 2048, PEM (RFC 6376 section 3.3.3).
+
+        Raises KeyringError when the file is missing or others may read it.
+        """
+        return _read_private(self.directory / "dkim.pem")
 
     def _run_path(self, run_id: UUID) -> Path:
         return self.directory / "runs" / f"{run_id}.key"
@@ -123,15 +129,14 @@ def open_keyring(directory: Path) -> Keyring:
 
 
 def ensure_keyring(directory: Path) -> Keyring:
-    """The keyring in `directory`, made on first use: directory 0700, files 0600."""
-    (directory / "runs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    """The keyring in `directory`, made on first use: directory 0700, files 0600.
+
+    Made whole or not at all. One that lost a key is refused, never completed: under a new
+    pseudonym key the store's opt-outs and letters would no longer be found.
+    """
+    if not directory.is_dir() or not any(directory.iterdir()):
+        _make_keyring(directory)
     directory.chmod(0o700)
-    for purpose in _PURPOSES:
-        path = directory / f"{purpose}.key"
-        if not path.exists():
-            _write_new(path, secrets.token_bytes(KEY_BYTES))
-    if not (directory / "dkim.pem").exists():
-        _write_new(directory / "dkim.pem", _new_dkim_key())
     return open_keyring(directory)
 
 
@@ -140,17 +145,41 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
-def _read_key(path: Path) -> bytes:
+def _make_keyring(directory: Path) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = Path(mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        (temporary / "runs").mkdir(mode=0o700)
+        for purpose in _PURPOSES:
+            _write_new(temporary / f"{purpose}.key", secrets.token_bytes(KEY_BYTES))
+        _write_new(temporary / "dkim.pem", _new_dkim_key())
+        # Onto a directory that is not empty it fails: a concurrent maker was first.
+        with suppress(OSError):
+            temporary.rename(directory)
+    finally:
+        rmtree(temporary, ignore_errors=True)
+
+
+def _read_private(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode & 0o077
-        key = path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise KeyringError(
             f"key file {path} is missing; restore it from the key backup (a new one cannot open"
             " what the old one sealed)"
         ) from None
+    except OSError as error:
+        raise KeyringError(
+            f"key file {path} cannot be read ({error.strerror}); give it to the user that runs this"
+        ) from None
     if mode:
         raise KeyringError(f"key file {path} is readable by others; run `chmod 600 {path}`")
+    return content
+
+
+def _read_key(path: Path) -> bytes:
+    key = _read_private(path)
     if len(key) != KEY_BYTES:
         raise KeyringError(
             f"key file {path} holds {len(key)} bytes, expected {KEY_BYTES}; restore it"

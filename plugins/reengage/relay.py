@@ -205,10 +205,10 @@ class RelayConnection:
             self._smtp.close()
             return Outcome("deferred", "data")
         try:
-            # On its own, so that a connection lost above was lost before it for certain.
-            self._smtp.send(b".\r\n")
             if self._smtp.sock is not None:
                 self._smtp.sock.settimeout(self._patience)
+            # On its own, so that a connection lost above was lost before it for certain.
+            self._smtp.send(b".\r\n")
             code, text = self._smtp.getreply()
         except OSError:
             self._smtp.close()

@@ -55,7 +55,7 @@ class Funnel:
     @property
     def pending(self) -> int:
         """Eligible patients whose letter a run that has not ended still owes."""
-        return 0 if self.finished else self.eligible - self.accounted
+        return 0 if self.finished else max(0, self.eligible - self.accounted)
 
     @property
     def adds_up(self) -> bool:

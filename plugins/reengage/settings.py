@@ -1,8 +1,8 @@
 """Settings: one frozen value, read once per task from the environment.
 
 Every setting is an environment variable `REENGAGE_<NAME>`; there is no second source and no switch
-that weakens security. A missing or malformed one is a ConfigurationError naming it. Where a
-deployment keeps secrets elsewhere, Airflow's own secrets back end exports them to the worker.
+that weakens security. A missing, malformed or misspelt one is a ConfigurationError naming it. Where
+a deployment keeps secrets elsewhere, Airflow's own secrets back end exports them to the worker.
 
 The clock: a practice's "now" is the machine's. Only the embedded default may pin it (`AS_OF`), so
 that a past export can be replayed as if it were that day; `Settings.now` says which it is, and
@@ -11,6 +11,7 @@ preflight refuses a pinned clock for any vendor whose relay is not on this machi
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ from pathlib import Path
 from reengage.errors import ConfigurationError
 
 PREFIX = "REENGAGE_"
+NAMES = (
+    "HOME", "WAREHOUSE_URL", "STORE_URL", "KEYRING", "RELAY_TRUST", "REHEARSAL_MAILDIR",
+    "VENDORS_FILE", "PINNED_NOW",
+)  # fmt: skip
+"""Every setting but the relays, which are called RELAY_URL_<VENDOR>."""
 HOME = Path(os.environ.get(PREFIX + "HOME") or Path(__file__).parents[2]).resolve()
 """Root of the project: REENGAGE_HOME, else the checkout that this file lies in."""
 
@@ -60,17 +66,25 @@ class Settings:
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment. Raises ConfigurationError naming the variable at fault."""
     env = os.environ if environ is None else environ
+    _refuse_misspelt(env)
+    home = Path(env.get(PREFIX + "HOME") or HOME).resolve()
     return Settings(
-        home=Path(env.get(PREFIX + "HOME") or HOME).resolve(),
+        home=home,
         warehouse_url=_required(env, "WAREHOUSE_URL"),
         store_url=_required(env, "STORE_URL"),
-        keyring=Path(_required(env, "KEYRING")),
+        keyring=_keyring(env, home),
         relays=_relays(env),
         relay_trust=_path(env, "RELAY_TRUST"),
         rehearsal_maildir=_path(env, "REHEARSAL_MAILDIR"),
         vendors_file=_path(env, "VENDORS_FILE"),
         pinned_now=_instant(env, "PINNED_NOW"),
     )
+
+
+def vendors_path(home: Path, environ: Mapping[str, str] | None = None) -> Path:
+    """The vendor registry in force for the project at `home`: what campaign files are held to."""
+    env = os.environ if environ is None else environ
+    return _path(env, "VENDORS_FILE") or home / "vendors.yaml"
 
 
 def _required(env: Mapping[str, str], name: str) -> str:
@@ -81,6 +95,26 @@ def _required(env: Mapping[str, str], name: str) -> str:
             " (`make run` and `make ui` set it for the embedded default)"
         )
     return value
+
+
+def _refuse_misspelt(env: Mapping[str, str]) -> None:
+    """An optional setting that is misspelt would be ignored, and something else happen instead."""
+    for name in env:
+        own = name.removeprefix(PREFIX)
+        if own == name or own in NAMES or own.startswith("RELAY_URL_"):
+            continue
+        if near := difflib.get_close_matches(own, (*NAMES, "RELAY_URL_"), n=1, cutoff=0.8):
+            raise ConfigurationError(f"setting {name} is unknown, did you mean {PREFIX}{near[0]}?")
+
+
+def _keyring(env: Mapping[str, str], home: Path) -> Path:
+    keyring = Path(_required(env, "KEYRING")).resolve()
+    if keyring.is_relative_to(home):
+        raise ConfigurationError(
+            f"setting {PREFIX}KEYRING lies below {home}, from where the keys would go with every"
+            " copy of the project; keep them elsewhere"
+        )
+    return keyring
 
 
 def _path(env: Mapping[str, str], name: str) -> Path | None:

@@ -18,11 +18,21 @@ _INCLUDE = re.compile(r"^[ \t]*-- include: (\S+)[ \t]*$", re.MULTILINE)
 def load_sql(home: Path, name: str) -> str:
     """The statement in `home/sql/<name>` with its includes resolved.
 
-    Raises ConfigurationError when the file, or one that it includes, is missing.
+    Raises ConfigurationError when the file, or one that it includes, cannot be had.
     """
-    path = home / "sql" / name
+    return _load(home, name, ())
+
+
+def _load(home: Path, name: str, within: tuple[str, ...]) -> str:
+    by = f", which sql/{within[-1]} includes," if within else ""
+    if name in within or ".." in name or name.startswith("/"):
+        raise ConfigurationError(f"sql/{name}{by} includes itself or leaves sql/; mend the name")
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigurationError(f"sql/{name} is missing; restore it or mend the name") from None
-    return _INCLUDE.sub(lambda found: load_sql(home, found.group(1)), text)
+        text = (home / "sql" / name).read_text(encoding="utf-8")
+    except OSError:
+        raise ConfigurationError(
+            f"sql/{name}{by} is missing or unreadable; restore it or mend the name"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"sql/{name} is not UTF-8; save it as UTF-8") from None
+    return _INCLUDE.sub(lambda found: _load(home, found.group(1), (*within, name)), text)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from reengage.errors import StoreError
 from reengage.keys import DataKey
 
 PART_PATIENTS = 500
@@ -46,12 +47,19 @@ def write_part(connection: Connection, key: DataKey, part: int, rows: list[Row])
 
 
 def read_parts(connection: Connection, key: DataKey, parts: Iterable[int]) -> Iterator[list[Row]]:
-    """The rows of each named part, opened one at a time."""
+    """The rows of each named part, opened one at a time.
+
+    Raises StoreError when a part is not there, KeyringError when it does not open.
+    """
     for part in parts:
         sealed = connection.execute(
             text("SELECT sealed FROM batch_part WHERE run_id = :run_id AND part = :part"),
             {"run_id": key.run_id, "part": part},
-        ).scalar_one()
+        ).scalar_one_or_none()
+        if sealed is None:
+            raise StoreError(
+                f"part {part} of the batch of run {key.run_id} is not in the store; clear `extract`"
+            )
         yield json.loads(key.open(sealed, bound_to=f"batch/{part}"), object_hook=_untagged)
 
 

@@ -13,7 +13,14 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from reengage.errors import VendorError
 from reengage.yamlfile import load_yaml_model
@@ -32,8 +39,18 @@ Clause = Literal[
 ]
 CLAUSES: tuple[str, ...] = get_args(Clause)
 _HOST = re.compile(
-    r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$"
+    r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
 )
+
+
+def _no_number(value: object) -> object:
+    """A number would be taken for seconds since 1970: 20260101 for a day of that year."""
+    if isinstance(value, int | float):
+        raise ValueError("expected a day such as 2026-12-31")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_no_number)]
 
 
 class _Strict(BaseModel):
@@ -44,8 +61,8 @@ class Baa(_Strict):
     """A business associate agreement. `expires` is the last day on which it is in force."""
 
     id: str = Field(min_length=1, description="the agreement's own number")
-    signed: date = Field(description="day it was signed, the first day in force")
-    expires: date = Field(description="last day in force")
+    signed: Day = Field(description="day it was signed, the first day in force")
+    expires: Day = Field(description="last day in force")
     clauses: tuple[Clause, ...] = Field(description="clauses of 164.504(e)(2) that it contains")
 
     @model_validator(mode="after")
@@ -69,7 +86,7 @@ class Vendor(_Strict):
     @classmethod
     def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
-            if not _HOST.match(host) and not _is_address(host):
+            if not _HOST.fullmatch(host) and not _is_address(host):
                 raise ValueError("expected plain host names such as smtp.example.org, lower case")
         return hosts
 
@@ -125,7 +142,10 @@ def require_baa(vendor: Vendor, on: date) -> Baa:
 
 
 def require_host(vendor: Vendor, host: str) -> None:
-    """Refuse a host that the vendor's entry does not list, letter by letter. Raises VendorError."""
+    """Refuse a host that the vendor's entry does not list, by its whole name. Raises VendorError.
+
+    Case and the root's trailing dot make no other host of it; nothing else is forgiven.
+    """
     if host.lower().removesuffix(".") not in vendor.hosts:
         raise VendorError(
             f"host {host!r} is not listed for vendor {vendor.name!r} in vendors.yaml;"

@@ -6,12 +6,16 @@ views (`grant_reader`); `check` says what a source's views get wrong before a ca
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from reengage import database
 from reengage.contract import Contract, View
+from reengage.errors import ConfigurationError
 
 READER = "extractor"
 
@@ -30,13 +34,11 @@ class Finding:
 
 
 def connect(url: str) -> Engine:
-    """An engine for the warehouse. Sessions speak UTC; connections are opened per use."""
-    return create_engine(
-        url,
-        hide_parameters=True,
-        poolclass=NullPool,
-        connect_args=connect_args(url),
-    )
+    """An engine for the warehouse; sessions speak UTC.
+
+    Raises ConfigurationError when the URL is none, or of a database without a driver here.
+    """
+    return database.engine(url, setting="REENGAGE_WAREHOUSE_URL", connect_args=connect_args(url))
 
 
 def connect_args(url: str) -> dict[str, str]:
@@ -57,9 +59,25 @@ def grant_reader(connection: Connection, role: str = READER) -> None:
 
 
 def check(engine: Engine, contract: Contract) -> list[Finding]:
-    """What the warehouse's views get wrong, measured against the contract."""
-    with engine.connect() as connection:
+    """What the warehouse's views get wrong, measured against the contract.
+
+    Raises ConfigurationError when the warehouse cannot be reached.
+    """
+    with _reached(engine) as connection:
         return [finding for view in contract.views for finding in _check_view(connection, view)]
+
+
+@contextmanager
+def _reached(engine: Engine) -> Iterator[Connection]:
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        raise ConfigurationError(
+            f"the warehouse at {engine.url.render_as_string(hide_password=True)} cannot be reached"
+            f" ({type(error.orig).__name__}); start it, or mend setting REENGAGE_WAREHOUSE_URL"
+        ) from None
+    with connection:
+        yield connection
 
 
 def _check_view(connection: Connection, view: View) -> list[Finding]:
@@ -72,7 +90,8 @@ def _check_view(connection: Connection, view: View) -> list[Finding]:
     )
     types = {row.column_name: row.data_type for row in found}
     if not types:
-        return [Finding(view.name, "*", "the view is missing", "create it as the contract says")]
+        problem = "the view is missing, or hidden from this role"
+        return [Finding(view.name, "*", problem, "create it as the contract says, grant SELECT")]
     findings = []
     for column in view.columns:
         if column.name not in types:
@@ -80,8 +99,23 @@ def _check_view(connection: Connection, view: View) -> list[Finding]:
         elif types[column.name] != column.type:
             problem = f"its type is {types[column.name]}, expected {column.type}"
             findings.append(Finding(view.name, column.name, problem, "cast it in the view"))
-    present = [c.name for c in view.columns if not c.nullable and c.name in types]
-    return findings + _null_findings(connection, view.name, present)
+    try:
+        with connection.begin_nested():
+            return findings + _row_findings(connection, view, types)
+    except DBAPIError as error:
+        # The driver's own words may quote a row.
+        problem = f"reading it fails with {type(error.orig).__name__}"
+        return [*findings, Finding(view.name, "*", problem, "mend its SELECT")]
+
+
+def _row_findings(connection: Connection, view: View, present: Container[str]) -> list[Finding]:
+    findings = []
+    columns = [c.name for c in view.columns if not c.nullable and c.name in present]
+    if columns:
+        findings += _null_findings(connection, view.name, columns)
+    if view.key is not None and all(name in present for name in view.key):
+        findings += _key_findings(connection, view.name, view.key)
+    return findings
 
 
 def _null_findings(connection: Connection, view: str, columns: list[str]) -> list[Finding]:
@@ -89,7 +123,30 @@ def _null_findings(connection: Connection, view: str, columns: list[str]) -> lis
     counts = ", ".join(f"count(*) FILTER (WHERE {quote(c)} IS NULL)" for c in columns)
     row = connection.execute(text(f"SELECT {counts} FROM contract.{quote(view)}")).one()  # noqa: S608
     return [
-        Finding(view, column, f"{nulls} rows are null", "fill them, or leave the rows out")
+        Finding(view, column, f"{nulls} {_rows(nulls)} null", "fill them, or leave the rows out")
         for column, nulls in zip(columns, row, strict=True)
         if nulls
     ]
+
+
+def _key_findings(connection: Connection, view: str, key: tuple[str, ...]) -> list[Finding]:
+    """Rows that share a key with another; for the empty key, whether there is exactly one row."""
+    quote = connection.dialect.identifier_preparer.quote
+    if not key:
+        rows = connection.execute(text(f"SELECT count(*) FROM contract.{quote(view)}")).scalar_one()  # noqa: S608
+        remedy = "let the view give exactly one"
+        return [Finding(view, "*", f"it has {rows} rows", remedy)] if rows != 1 else []
+    columns = ", ".join(quote(name) for name in key)
+    extra = connection.execute(
+        text(
+            "SELECT coalesce(sum(rows - 1), 0) FROM (SELECT count(*) AS rows"  # noqa: S608
+            f" FROM contract.{quote(view)} GROUP BY {columns} HAVING count(*) > 1) AS shared"
+        )
+    ).scalar_one()
+    problem = f"{extra} {_rows(extra)} there again under the same key"
+    remedy = "give each key one row"
+    return [Finding(view, ", ".join(key), problem, remedy)] if extra else []
+
+
+def _rows(count: int) -> str:
+    return "row is" if count == 1 else "rows are"

@@ -1,12 +1,14 @@
 """Strict YAML: a file becomes a validated value, or an error naming file, line and fix.
 
-Duplicate keys, unknown keys, wrong types and YAML's traps (an unquoted 08:00 is a number in base
-60, an unquoted `no` is false) are all refused; every problem of a file is told at once.
+Duplicate keys, unknown keys, wrong types, aliases and YAML 1.1's traps (an unquoted 20:00 is a
+number in base 60, an unquoted `no` is false, 0300 is 192) are all refused, and so is whatever else
+makes the parser stumble: no other error leaves this module, so that one file cannot hinder another.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,13 @@ from reengage.errors import ConfigurationError
 
 M = TypeVar("M", bound=BaseModel)
 KeyPath = tuple[Hashable, ...]
+
+_TRAPS = (
+    (re.compile(r"\d+(:\d+)+"), "is a number in base 60 to YAML, or nearly one; quote it"),
+    (re.compile(r"(?i:y|n|yes|no|on|off)"), "is true or false to YAML; write that, or quote it"),
+    (re.compile(r"[-+]?0[\d_]+"), "is an octal number to YAML; quote it, or drop the zero"),
+)
+"""Plain scalars that YAML 1.1 reads otherwise than people do."""
 
 
 @dataclass(frozen=True)
@@ -64,27 +73,55 @@ def load_yaml_model(path: Path, model: type[M], *, shown_as: str | None = None) 
 def load_yaml(path: Path, *, shown_as: str | None = None) -> LoadedFile:
     """The file's mapping and its line numbers. Raises FileError when it is no YAML mapping."""
     name = shown_as or path.name
+    text = _read_text(path, name)
     try:
-        node = yaml.compose(path.read_bytes().decode("utf-8"), Loader=yaml.SafeLoader)
-    except FileNotFoundError:
-        raise FileError(
-            [Problem(name, 1, "the file is missing; create it or mend the name")]
-        ) from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise FileError([Problem(name, line, "not UTF-8; save the file as UTF-8")]) from None
+        node = yaml.compose(text, Loader=_Loader)
+        if not isinstance(node, yaml.MappingNode):
+            message = "empty, or not a mapping; write `key: value` lines"
+            raise FileError([Problem(name, 1, message)])
+        lines: dict[KeyPath, int] = {}
+        problems: list[Problem] = []
+        _note_lines(node, (), lines, problems, name)
+        if problems:
+            raise FileError(problems)
+        return LoadedFile(name, yaml.SafeLoader("").construct_document(node), lines)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise FileError([Problem(name, line, f"not YAML: {error.problem}")]) from None
-    if not isinstance(node, yaml.MappingNode):
-        raise FileError([Problem(name, 1, "empty, or not a mapping; write `key: value` lines")])
-    lines: dict[KeyPath, int] = {}
-    problems: list[Problem] = []
-    _note_lines(node, (), lines, problems, name)
-    if problems:
-        raise FileError(problems)
-    constructor = yaml.SafeLoader("")
-    return LoadedFile(name, constructor.construct_document(node), lines)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"holds the control character U+{ord(text[error.position]):04X}; remove it"
+        raise FileError([Problem(name, line, message)]) from None
+    except RecursionError:
+        raise FileError([Problem(name, 1, "nested too deeply; write it flat")]) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Without aliases: a value that stands elsewhere has no line of its own, and may be endless."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, "an alias (*); write the value out where it is needed", mark
+            )
+        return super().compose_node(parent, index)
+
+
+def _read_text(path: Path, name: str) -> str:
+    try:
+        octets = path.read_bytes()
+    except FileNotFoundError:
+        message = "the file is missing; create it or mend the name"
+        raise FileError([Problem(name, 1, message)]) from None
+    except OSError as error:
+        message = f"the file cannot be read ({error.strerror}); make it a readable file"
+        raise FileError([Problem(name, 1, message)]) from None
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = octets[: error.start].count(b"\n") + 1
+        raise FileError([Problem(name, line, "not UTF-8; save the file as UTF-8")]) from None
 
 
 def validate(file: LoadedFile, model: type[M]) -> M:
@@ -99,11 +136,15 @@ def validate(file: LoadedFile, model: type[M]) -> M:
 def _note_lines(
     node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[Problem], name: str
 ) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
+    line = node.start_mark.line + 1
+    lines.setdefault(path, line)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            below = (*path, key.value)
             line = key.start_mark.line + 1
+            if fault := _key_fault(key):
+                problems.append(Problem(name, line, fault))
+                continue
+            below = (*path, key.value)
             if below in lines:
                 problems.append(Problem(name, line, f"key {key.value!r} is given twice; keep one"))
             lines[below] = line
@@ -111,6 +152,30 @@ def _note_lines(
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _note_lines(value, (*path, index), lines, problems, name)
+    elif fault := _scalar_fault(node):
+        problems.append(Problem(name, line, fault))
+
+
+def _key_fault(key: yaml.Node) -> str | None:
+    if key.tag == "tag:yaml.org,2002:str":
+        return None
+    shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+    return f"key {shown} is not a plain word; write a name, or quote it"
+
+
+def _scalar_fault(node: yaml.Node) -> str | None:
+    """What is wrong with a value that YAML reads otherwise than it looks, or cannot read."""
+    if getattr(node, "style", None) is None:
+        for trap, fault in _TRAPS:
+            if trap.fullmatch(node.value):
+                return f"{node.value} {fault}"
+    try:
+        yaml.SafeLoader("").construct_object(node)
+    except yaml.YAMLError:
+        return f"the tag {node.tag!r} is not taken; write the plain value"
+    except ValueError:  # a date such as 2023-02-30, a number of thousands of digits
+        return f"{node.value[:40]} is no date or number; mend it"
+    return None
 
 
 def _translated(file: LoadedFile, model: type[BaseModel], found: Any) -> Problem:

@@ -45,7 +45,7 @@ SELECT
                   AND coalesce(o.campaign, :slug) = :slug),
     NOT EXISTS (SELECT 1 FROM contract.restriction r
                 WHERE r.patient_key = s.patient_key AND r.since < day.midnight
-                  AND coalesce(r.until, day.midnight) >= day.midnight),
+                  AND coalesce(r.until, day.midnight) >= day.midnight - INTERVAL '1 day'),
     NOT EXISTS (SELECT 1 FROM contract.contact c
                 WHERE c.patient_key = s.patient_key
                   AND coalesce(c.confidential_channel, 'email') <> 'email'),

@@ -1,10 +1,11 @@
 -- Temporary tables of the gate's own session: who was staged, and what the sources say of them.
--- They hold keys and yes/no only, and are gone with the session.
+-- They hold keys and yes/no only, and are gone with the session. A row without its key is let in:
+-- it is for the suites to say so, not for the table.
 CREATE TEMPORARY TABLE staged (
-    patient_key text NOT NULL, recipient text, authorization_key text, medicine text
+    patient_key text, recipient text, authorization_key text, medicine text
 );
 CREATE TEMPORARY TABLE cohort (
-    patient_key text NOT NULL,
+    patient_key text,
     alive boolean NOT NULL, inactive boolean NOT NULL,
     consented boolean NOT NULL, unrevoked boolean NOT NULL,
     not_opted_out boolean NOT NULL, unrestricted boolean NOT NULL,

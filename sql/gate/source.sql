@@ -2,8 +2,10 @@
 -- Not bound but set in the session (set_config), as Great Expectations takes a query's text only:
 -- reengage.midnight, the end of the campaign's day.
 SELECT
-    greatest(0, floor(extract(epoch FROM
-        CAST(current_setting('reengage.midnight') AS timestamptz) - l.data_until) / 86400))
-        AS stale_days,
+    -- `greatest` passes over a null, which would make unknown data fresh.
+    CASE WHEN l.data_until IS NOT NULL THEN
+        greatest(0, floor(extract(epoch FROM
+            CAST(current_setting('reengage.midnight') AS timestamptz) - l.data_until) / 86400))
+    END AS stale_days,
     (SELECT count(*) FROM contract.patient) AS patients
 FROM contract.load AS l

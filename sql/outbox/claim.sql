@@ -1,7 +1,7 @@
 -- Claim letters for sending: the last look and the change of state are one statement, so that an
 -- opt-out or suppression committed a moment ago wins. What the warehouse said of these letters is
 -- handed in with the time of reading and counts for one minute only.
--- Parameters: letter_ids, claim, warehouse_read_at, now.
+-- Parameters: letter_ids, recipients, reasons (one each per letter), claim, warehouse_read_at, now.
 WITH looked AS (
     SELECT
         l.letter_id,
@@ -16,6 +16,7 @@ WITH looked AS (
         AS known (letter_id, recipient, reason)
     JOIN letter l ON l.letter_id = known.letter_id
     WHERE l.state IN ('composed', 'deferred')
+      AND l.rehearsal IS NULL
       AND l.checked_at IS NOT NULL
       AND CAST(:warehouse_read_at AS timestamptz) > clock_timestamp() - INTERVAL '1 minute'
     FOR UPDATE OF l SKIP LOCKED

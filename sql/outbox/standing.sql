@@ -15,7 +15,8 @@ SELECT
              THEN 'already_written' END,
         CASE WHEN EXISTS (SELECT 1 FROM letter l WHERE l.patient = asked.patient
                           AND l.campaign = :campaign AND l.rehearsal IS NULL
-                          AND l.state IN ('sent', 'unknown', 'attempted')
+                          -- An open letter counts, too: this run takes it over and sends it.
+                          AND l.state NOT IN ('refused', 'withheld')
                           AND l.campaign_date < CAST(:day AS date)
                           AND l.campaign_date > CAST(:day AS date) - CAST(:cap_days AS int))
              THEN 'frequency_cap' END

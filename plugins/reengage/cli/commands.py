@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from reengage import report as reports
 from reengage import store
 from reengage.embedded import postgres
 from reengage.embedded.layout import Layout
-from reengage.errors import ReengageError
+from reengage.errors import ConfigurationError, ReengageError
 from reengage.keys import open_keyring
-from reengage.settings import HOME
+from reengage.settings import HOME, vendors_path
 
 if TYPE_CHECKING:
     from reengage.embedded import main_job
@@ -91,6 +92,8 @@ def report(options: Namespace) -> int:
         funnels = reports.read_funnels(engine, HOME, options.as_of)
     if options.json:
         print(json.dumps([funnel.as_json() for funnel in funnels], indent=2))
+    elif options.as_of and not funnels:
+        Console().print(f"No run for {options.as_of}: `reengage report` shows the latest.")
     else:
         reports.render(funnels, Console())
     return 0
@@ -108,9 +111,17 @@ def sample(options: Namespace) -> int:
 
 
 def opt_out(options: Namespace) -> int:
-    """Record an opt-out; it holds from the next claim on, also for a run under way (EML-26)."""
+    """Record an opt-out; it holds from the next claim on, also for a run under way (EML-26).
+
+    A campaign that does not exist is refused. A patient whom the warehouse does not have is
+    recorded all the same, since tomorrow's load may bring them and no opt-out may be lost, but
+    told, with exit status 1: else a mistyped key leaves someone believing that no letter will come.
+    """
+    if options.campaign:
+        _require_campaign(options.campaign)
     keyring = open_keyring(_keyring_directory())
     with _store() as engine, engine.begin() as connection:
+        store.require_keyring(connection, keyring)
         connection.execute(
             text(
                 "INSERT INTO opt_out (patient, campaign, channel)"
@@ -122,6 +133,15 @@ def opt_out(options: Namespace) -> int:
                 "channel": options.channel,
             },
         )
+    known = _in_warehouse(options.patient)
+    if not known:
+        reason = (
+            "the warehouse has no patient with this key"
+            if known is False
+            else ("the warehouse could not be asked whether it has this patient")
+        )
+        print(f"recorded, but {reason}; check the key for a typing error", file=sys.stderr)
+        return 1
     Console().print("recorded; it holds from the next letter on")
     return 0
 
@@ -131,15 +151,18 @@ def check(options: Namespace) -> int:
     from reengage.campaigns import load_campaigns
     from reengage.checks import load_suite
     from reengage.practice import load_practice
+    from reengage.templates import load_template
     from reengage.vendors import load_vendors
 
     sound, broken = load_campaigns(HOME)
     problems: list[ReengageError] = [*broken]
-    suites = sorted({suite for campaign in sound for suite in campaign.suites.names()})
+    suites = sorted(path.stem for path in (HOME / "expectations").glob("*.json"))
+    templates = sorted({(c.template, language) for c in sound for language in c.languages})
     steps: list[Callable[[], object]] = [
         partial(load_practice, HOME / "practice.yaml"),
-        partial(load_vendors, HOME / "vendors.yaml"),
+        partial(load_vendors, vendors_path(HOME)),
         *(partial(load_suite, HOME, suite) for suite in suites),
+        *(partial(load_template, HOME, *template) for template in templates),
     ]
     for step in steps:
         try:
@@ -167,16 +190,25 @@ def warehouse(options: Namespace) -> int:
     return int(bool(findings))
 
 
+def migrate(options: Namespace) -> int:
+    """Bring the store to this version's schema; the embedded default does so by itself."""
+    with _store() as engine:
+        store.migrate(engine, HOME)
+    Console().print("the store has this version's schema")
+    return 0
+
+
 def generate(options: Namespace) -> int:
     """Write the files that are made from code, or with --check say which are out of date."""
     from reengage.cli import generated
 
-    stale = [path for path, content in generated.files(HOME).items() if not _is(path, content)]
+    files = generated.files(HOME)
+    stale = [path for path, content in files.items() if not _is(path, content)]
     for path in stale:
         if options.check:
             print(f"{path.relative_to(HOME)} is out of date; run `make fix`", file=sys.stderr)
         else:
-            path.write_text(generated.files(HOME)[path], encoding="utf-8")
+            path.write_text(files[path], encoding="utf-8")
     return int(bool(stale) and options.check)
 
 
@@ -206,6 +238,27 @@ def _warehouse() -> Iterator[Engine]:
         return
     with postgres.running(Layout(HOME).postgres) as server:
         yield warehouses.connect(server.url("warehouse"))
+
+
+def _require_campaign(slug: str) -> None:
+    known = sorted(path.stem for path in (HOME / "campaigns").glob("*.yaml"))
+    if slug not in known:
+        raise ConfigurationError(
+            f"there is no campaign {slug!r}, nothing was recorded; there are {', '.join(known)}"
+        )
+
+
+def _in_warehouse(patient: str) -> bool | None:
+    """Whether the warehouse has a patient with this key; None when it cannot be asked."""
+    external = "REENGAGE_STORE_URL" in os.environ and "REENGAGE_WAREHOUSE_URL" not in os.environ
+    if external:  # the embedded warehouse is not the one that this store belongs to
+        return None
+    statement = text("SELECT 1 FROM contract.patient WHERE patient_key = :patient LIMIT 1")
+    try:
+        with _warehouse() as engine, engine.connect() as connection:
+            return connection.execute(statement, {"patient": patient}).scalar() is not None
+    except (SQLAlchemyError, ConfigurationError):
+        return None
 
 
 def _keyring_directory() -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reengage.campaigns import reference_markdown, schema_json
 from reengage.contract import load_contract, render_markdown
+from reengage.errors import ConfigurationError
 
 _TABLE = re.compile(r"(<!-- made by `make fix` -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -14,7 +15,9 @@ _TABLE = re.compile(r"(<!-- made by `make fix` -->\n).*?(<!-- end -->)", re.DOTA
 def files(home: Path) -> dict[Path, str]:
     """Every such file with its content."""
     campaigns = home / "docs" / "campaigns.md"
-    prose = campaigns.read_text(encoding="utf-8")
+    prose = campaigns.read_text(encoding="utf-8") if campaigns.is_file() else ""
+    if not _TABLE.search(prose):
+        raise ConfigurationError("docs/campaigns.md has lost its table's marks; restore the file")
     return {
         home / "campaigns" / "campaign.schema.json": schema_json(),
         home / "docs" / "warehouse-contract.md": render_markdown(load_contract(home)),

@@ -20,12 +20,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
     options = _parser().parse_args(arguments)
     # Imported per command: `report` must not pay for what `run` needs.
+    from sqlalchemy.exc import SQLAlchemyError
+
     from reengage.cli import commands
 
     try:
         return int(getattr(commands, options.command)(options) or 0)
     except ReengageError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except SQLAlchemyError as error:
+        # A driver's text may quote a row or a password; its kind is enough to know where to look.
+        print(
+            f"error: a database did not answer as expected ({type(error).__name__}); check that"
+            " the server is up and migrated, REENGAGE_STORE_URL and REENGAGE_WAREHOUSE_URL",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -63,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     opt_out.add_argument("--channel", default="desk", choices=["desk", "phone", "mailto", "letter"])
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
+
+    commands.add_parser("migrate", help="bring the store to this version's schema")
 
     warehouse = commands.add_parser("warehouse", help="what a source's views get wrong")
     warehouse.add_argument("action", choices=["check"], help="compare the views with the contract")

@@ -87,7 +87,7 @@ def run_campaigns(site: Site, job: Job, console: Console) -> None:
     client = site.airflow.client
     runs: dict[str, str] = {}
     for campaign in found:
-        dag_id = f"reengage_{campaign.slug}"
+        dag_id = campaign.dag_id
         client.wait_for_dag(dag_id)
         client.unpause(dag_id)
         runs[dag_id] = f"manual__{stamp}"
@@ -147,7 +147,7 @@ def _variables(
     layout: Layout, server: postgres.Postgres, relay: RelayProcess, job: Job, port: int
 ) -> dict[str, str]:
     product = {
-        "HOME": layout.home,
+        "HOME": layout.home,  # also what the DAG files read their campaigns from
         "WAREHOUSE_URL": server.url("warehouse", "extractor"),
         "STORE_URL": server.url("store"),
         "KEYRING": layout.keyring,

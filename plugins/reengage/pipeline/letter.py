@@ -119,11 +119,15 @@ def message_id(run: Run, identity: str) -> str:
 
 
 def format_declared(run: Run, row: staging.Row, language: str) -> dict[str, str]:
-    """The campaign's fields as the patient reads them."""
-    return {
-        name: format_field(row[rule.from_], rule.as_, language, str(row["time_zone"]))
-        for name, rule in run.campaign.fields.items()
-    }
+    """The campaign's fields as the patient reads them. Raises LetterError naming the column."""
+    declared = {}
+    for name, rule in run.campaign.fields.items():
+        try:
+            value = format_field(row[rule.from_], rule.as_, language, str(row["time_zone"]))
+        except LetterError as error:
+            raise LetterError(f"field {name!r}, read from contract.{rule.from_}: {error}") from None
+        declared[name] = value
+    return declared
 
 
 def _due(connection: Connection, run: Run, patients: list[str]) -> set[str]:

@@ -1,13 +1,18 @@
 """Outbox: the states of a letter, each change guarded in SQL by the state it leaves.
 
     composed | deferred -> claimed -> attempted -> sent | refused | deferred | unknown
+    claimed             -> refused | deferred       (the relay's no came before DATA)
+    claimed             -> composed                 (released: nothing of it was offered)
+    unknown             -> sent | refused | deferred  (its own try hears the relay's word after all)
     composed | deferred -> withheld                 (the last look, or too late)
-    composed            -> rehearsed                (a dry run or a replay)
+    composed            -> deferred                 (outside the send window)
+    composed            -> rehearsed                (the letter of a dry run or a replay, no other)
 
-`attempted` is committed before the first octet of DATA, so a letter whose task dies afterwards is
-`unknown`: it may have been delivered, and is never sent again by a retry. A letter only `claimed`
-was certainly not offered to the relay, and is released. Each attempt carries the claim it was made
-under, so that a task which Airflow gave up on cannot mark what its retry has since taken.
+No other change is possible through these functions. `attempted` is committed before the first octet
+of DATA, so a letter whose task dies afterwards is `unknown`: it may have been delivered, and is
+never sent again by a retry. A letter only `claimed` was certainly not offered to the relay, and is
+released. Each attempt carries the claim it was made under, so that a task which Airflow gave up on
+cannot mark what its retry has since taken.
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ class Queued:
     """A letter of the outbox, opened. `recipient` is the address's pseudonym."""
 
     letter_id: UUID
+    identity: str
     letter: Addressed
     recipient: str
 
@@ -113,16 +119,42 @@ def release(connection: Connection, run: Run, chunk: int, token: UUID | None = N
     )
 
 
+def withhold_too_late(connection: Connection, run: Run, chunk: int) -> int:
+    """Withhold open letters that nobody needs any more; gives how many.
+
+    Without opening them: shred may have destroyed the key of a letter that is past its time.
+    """
+    return connection.execute(
+        text(
+            "UPDATE letter SET state = 'withheld', reason = 'too_late',"
+            " settled_at = clock_timestamp()"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND rehearsal IS NULL"
+            " AND state IN ('composed', 'deferred') AND expires_at <= :now"
+        ),
+        {"run_id": run.run_id, "chunk": chunk, "now": run.settings.now()},
+    ).rowcount
+
+
 def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) -> list[Queued]:
-    """Up to `BATCH` letters of the chunk that were not settled since `since`, opened."""
+    """Up to `BATCH` letters of the chunk that were not settled since `since`, opened.
+
+    A live run has real letters only, a rehearsal only its own: a run may be cleared on a later day.
+    """
     found = connection.execute(
         text(
             "SELECT letter_id, run_id, campaign, patient, period, sealed FROM letter"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND checked_at IS NOT NULL"
+            " AND rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)"
             " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
             " ORDER BY letter_id LIMIT :limit"
         ),
-        {"run_id": run.run_id, "chunk": chunk, "since": since, "limit": BATCH},
+        {
+            "run_id": run.run_id,
+            "chunk": chunk,
+            "rehearsal": run.rehearsal,
+            "since": since,
+            "limit": BATCH,
+        },
     ).all()
     return [_queued(run, row) for row in found]
 
@@ -133,12 +165,12 @@ def claim(
     letters: Sequence[Queued],
     *,
     token: UUID,
-    denied: Mapping[str, str],
+    denied: Mapping[UUID, str],
     warehouse_read_at: datetime,
 ) -> list[Queued]:
     """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
 
-    `denied` is the warehouse's last word, patient key to reason, read at `warehouse_read_at`.
+    `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`.
     Raises StoreError when nothing moved: the reading is too old, or another try is at work.
     """
     moved = connection.execute(
@@ -146,7 +178,7 @@ def claim(
         {
             "letter_ids": [one.letter_id for one in letters],
             "recipients": [one.recipient for one in letters],
-            "reasons": [denied.get(one.letter.patient_key) for one in letters],
+            "reasons": [denied.get(one.letter_id) for one in letters],
             "claim": token,
             "warehouse_read_at": warehouse_read_at,
             "now": run.settings.now(),
@@ -184,13 +216,17 @@ def settle(
     reason: str | None,
     evidence: Mapping[str, object],
 ) -> None:
-    """Record what became of an attempt; a retry's `unknown` gives way to it."""
+    """Record what became of an attempt; a retry's `unknown` gives way to it.
+
+    Only a letter that was attempted can be `sent` or `unknown`.
+    """
     connection.execute(
         text(
             "UPDATE letter SET state = :state, reason = :reason, settled_at = clock_timestamp(),"
             " evidence = CAST(:evidence AS jsonb)"
             " WHERE letter_id = :letter_id AND claim = :claim"
-            " AND state IN ('claimed', 'attempted', 'unknown')"
+            " AND (state IN ('attempted', 'unknown')"
+            "      OR (state = 'claimed' AND :state IN ('refused', 'deferred')))"
         ),
         {
             "letter_id": letter_id,
@@ -203,12 +239,12 @@ def settle(
 
 
 def defer_open(connection: Connection, run: Run, chunk: int, reason: str) -> int:
-    """Leave the chunk's open letters for a later run; too late ones are withheld by its claim."""
+    """Leave the chunk's composed letters for a later run; a deferred one keeps its own reason."""
     return connection.execute(
         text(
             "UPDATE letter SET state = 'deferred', reason = :reason, settled_at = clock_timestamp()"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND checked_at IS NOT NULL"
-            " AND state IN ('composed', 'deferred')"
+            " AND rehearsal IS NULL AND state = 'composed'"
         ),
         {"run_id": run.run_id, "chunk": chunk, "reason": reason},
     ).rowcount
@@ -220,6 +256,7 @@ def mark_rehearsed(connection: Connection, letters: Sequence[Queued]) -> None:
         text(
             "UPDATE letter SET state = 'rehearsed', settled_at = clock_timestamp()"
             " WHERE letter_id = ANY(CAST(:ids AS uuid[])) AND rehearsal IS NOT NULL"
+            " AND state = 'composed'"
         ),
         {"ids": [one.letter_id for one in letters]},
     )
@@ -227,7 +264,8 @@ def mark_rehearsed(connection: Connection, letters: Sequence[Queued]) -> None:
 
 def _queued(run: Run, row: Row[Any]) -> Queued:
     letter = _opened(run, row)
-    return Queued(row.letter_id, letter, recipient_pseudonym(run, letter.recipient))
+    recipient = recipient_pseudonym(run, letter.recipient)
+    return Queued(row.letter_id, _identity(row), letter, recipient)
 
 
 def _opened(run: Run, row: Row[Any]) -> Addressed:

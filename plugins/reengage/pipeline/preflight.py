@@ -15,9 +15,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from reengage import checks, relay
+from reengage import checks, relay, store
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
+from reengage.pipeline.letter import PLACEHOLDER, compose_letter
 from reengage.pipeline.run import Mode, Run, local_day, recorded_day
 from reengage.settings import Settings
 from reengage.templates import load_template
@@ -64,7 +65,6 @@ def preflight(
     if run.mode == "live":
         way = endpoint(run)
         relay.connect(way.url, trust=way.trust).close()
-    run.keyring.create_data_key(run_id)
     _record(run, dag_run_id, baa)
     return run
 
@@ -78,11 +78,14 @@ def _mode(day: date, today: date, *, dry: bool) -> Mode:
 def _load_everything(run: Run) -> None:
     """What would fail later fails now, before a patient is read."""
     home, campaign = run.settings.home, run.campaign
-    _ = run.practice, run.contract, run.keyring.dkim_key()
+    _ = run.contract, run.keyring
     for suite in campaign.suites.names():
         checks.load_suite(home, suite)
+    # A blank letter of each language, signed and thrown away: practice, template and DKIM key fit.
+    blanks = dict.fromkeys(campaign.fields, PLACEHOLDER)
     for language in campaign.languages:
-        load_template(home, campaign.template, language)
+        template = load_template(home, campaign.template, language)
+        compose_letter(run, template, blanks, run.practice.reply_to, "preflight")
 
 
 def endpoint(run: Run) -> Endpoint:
@@ -118,6 +121,7 @@ def _record(run: Run, dag_run_id: str, baa: Baa) -> None:
             finished_at = NULL, shredded_at = NULL
     """)
     with run.store.begin() as connection:
+        store.require_keyring(connection, run.keyring)
         connection.execute(
             statement,
             {
@@ -131,3 +135,5 @@ def _record(run: Run, dag_run_id: str, baa: Baa) -> None:
                 "baa": baa.id,
             },
         )
+        # Within the transaction: a key that cannot be made leaves no run without one behind.
+        run.keyring.create_data_key(run.run_id)

@@ -49,9 +49,9 @@ class Run:
         """The practice that writes."""
         return load_practice(self.settings.home / "practice.yaml")
 
-    @cached_property
+    @property
     def vendor(self) -> Vendor:
-        """The campaign's vendor, as the registry has it now."""
+        """The campaign's vendor, as the registry has it now: it may change while a run sends."""
         return require_vendor(load_vendors(self.settings.vendors_path), self.campaign.vendor)
 
     @cached_property

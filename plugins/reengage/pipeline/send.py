@@ -1,47 +1,58 @@
 """Send: offer each letter of a chunk to the campaign's vendor once, and record what became of it.
 
-Claim, attempt, settle (outbox.py). Before each batch the vendor's agreement is checked again, the
-warehouse is asked once more for these patients, and the claim itself reads our own opt-outs and
-suppressions. Refuses cleartext, an unlisted host, a lapsed agreement; outside the campaign's send
-window the letters wait. A dry run and a replay never open a connection: their letters go to a
-rehearsal Maildir, where one is configured. A relay that fails leaves every letter as it was.
+Claim, attempt, settle (outbox.py). Before each batch the vendor's agreement and the send window are
+checked again, the warehouse is asked once more for these patients, and the claim itself reads our
+own opt-outs and suppressions; what is not offered within a minute of that is claimed anew. Refuses
+cleartext, an unlisted host, a lapsed agreement; outside the campaign's send window the letters
+wait. A dry run and a replay never open a connection: their letters go to a rehearsal Maildir, where
+one is configured. A relay or a warehouse that fails leaves every letter as it was.
 """
 
 from __future__ import annotations
 
-import mailbox
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from uuid import UUID, uuid4
+from pathlib import Path
+from time import monotonic
+from uuid import UUID, uuid4, uuid5
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from reengage import relay
+from reengage.errors import StoreError
 from reengage.pipeline import outbox
-from reengage.pipeline.extract import consent_purposes
+from reengage.pipeline.extract import consent_purposes, recipient_pseudonym
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.preflight import endpoint
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
+
+LOOK_SECONDS = 60
+"""How long the last look of a claim holds: with a slow relay a batch takes longer than that."""
 
 
 def send(run: Run, chunk: Chunk) -> dict[str, int]:
     """Send the chunk; gives the number of letters by state. Repeating it sends nothing twice.
 
     Raises RelayError when the relay cannot be reached over verified TLS, VendorError when its
-    agreement has lapsed; the letters not yet offered are then as they were before.
+    agreement has lapsed, StoreError when the warehouse cannot be asked; the letters not yet offered
+    are then as they were before.
     """
     number = chunk["number"]
     with run.store.connect() as connection:
         outbox.recover(connection, run, number)
+        outbox.withhold_too_late(connection, run, number)
         connection.commit()
-        if run.mode != "live":
-            _rehearse(connection, run, number)
-        elif not in_send_window(run):
-            outbox.defer_open(connection, run, number, "outside_send_window")
-        else:
+        if run.mode == "live":
             _Sender(run, number, connection).run_all()
+        else:
+            # Of a live run that was cleared on a later day: for the next live run to take over.
+            outbox.defer_open(connection, run, number, "run_became_a_replay")
+            _rehearse(connection, run, number)
         connection.commit()
         return _counts(connection, run, number)
 
@@ -66,23 +77,32 @@ class _Sender:
     def run_all(self) -> None:
         since = outbox.clock(self._connection)
         try:
-            while letters := outbox.open_letters(self._connection, self._run, self._chunk, since):
-                for queued in self._claim(letters):
-                    self._offer(queued)
+            while in_send_window(self._run):
+                letters = outbox.open_letters(self._connection, self._run, self._chunk, since)
+                if not letters:
+                    return
+                self._offer_all(self._claim(letters))
+            outbox.defer_open(self._connection, self._run, self._chunk, "outside_send_window")
         except BaseException:
-            # What was claimed and not offered is open again, for the retry or the next run.
-            self._connection.rollback()
-            outbox.release(self._connection, self._run, self._chunk, self._token)
-            self._connection.commit()
+            # A store that is down must not hide what happened; the retry then gives them back.
+            with suppress(DBAPIError):
+                self._connection.rollback()
+                self._give_back()
             raise
         finally:
             if self._relay is not None:
                 self._relay.close()
 
+    def _give_back(self) -> None:
+        """What was claimed and not offered is open again."""
+        outbox.release(self._connection, self._run, self._chunk, self._token)
+        self._connection.commit()
+
     def _claim(self, letters: Sequence[outbox.Queued]) -> list[outbox.Queued]:
+        endpoint(self._run)  # the agreement and the host, also while the connection is warm
         self._ensure_relay()  # before the claim: a relay that is down claims nothing
         read_at = outbox.clock(self._connection)
-        denied = last_look(self._run, [one.letter.patient_key for one in letters])
+        denied = last_look(self._run, letters)
         claimed = outbox.claim(
             self._connection,
             self._run,
@@ -93,6 +113,15 @@ class _Sender:
         )
         self._connection.commit()
         return claimed
+
+    def _offer_all(self, claimed: Sequence[outbox.Queued]) -> None:
+        """At least one, and then as many as the last look holds for; the rest is claimed anew."""
+        looked_at = monotonic()
+        for queued in claimed:
+            self._offer(queued)
+            if monotonic() - looked_at > LOOK_SECONDS:
+                self._give_back()
+                return
 
     def _offer(self, queued: outbox.Queued) -> None:
         connection = self._ensure_relay()
@@ -126,32 +155,66 @@ class _Sender:
         return self._relay
 
 
-def last_look(run: Run, patient_keys: Sequence[str]) -> dict[str, str]:
-    """Patients who may no longer be written to, with the first reason, as the warehouse is now."""
-    with run.warehouse.connect() as connection:
-        found = connection.execute(
-            text(load_sql(run.settings.home, "extract/last_look.sql")),
-            {
-                "patient_keys": list(patient_keys),
-                "as_of": run.day,
-                "now": run.settings.now(),
-                "slug": run.campaign.slug,
-                "consent_purposes": consent_purposes(run.campaign),
-            },
-        )
-        return {row.patient_key: row.reasons[0] for row in found}
+def last_look(run: Run, letters: Sequence[outbox.Queued]) -> dict[UUID, str]:
+    """Letters that may no longer go, with the first reason, as the warehouse is now.
+
+    A letter whose address is no longer the patient's is one of them. Raises StoreError when the
+    warehouse does not answer.
+    """
+    found = _standing_now(run, sorted({one.letter.patient_key for one in letters}))
+    denied: dict[UUID, str] = {}
+    for one in letters:
+        reasons, recipient = found[one.letter.patient_key]
+        if reasons:
+            denied[one.letter_id] = reasons[0]
+        elif recipient_pseudonym(run, recipient) != one.recipient:
+            denied[one.letter_id] = "address_changed"
+    return denied
+
+
+def _standing_now(run: Run, patient_keys: list[str]) -> dict[str, tuple[list[str], str | None]]:
+    try:
+        with run.warehouse.connect() as connection:
+            found = connection.execute(
+                text(load_sql(run.settings.home, "extract/last_look.sql")),
+                {
+                    "patient_keys": patient_keys,
+                    "as_of": run.today(),
+                    "now": run.settings.now(),
+                    "slug": run.campaign.slug,
+                    "consent_purposes": consent_purposes(run.campaign),
+                },
+            )
+            return {row.patient_key: (row.reasons, row.recipient) for row in found}
+    except DBAPIError as error:
+        kind = type(error.orig).__name__
+    raise StoreError(
+        f"the warehouse did not answer the last look before a claim ({kind}); no letter of the"
+        " batch was sent; when REENGAGE_WAREHOUSE_URL answers again, clear the `send` task"
+    )
 
 
 def _rehearse(connection: Connection, run: Run, chunk: int) -> None:
     since = outbox.clock(connection)
     directory = run.settings.rehearsal_maildir
-    box = mailbox.Maildir(directory, create=True) if directory else None
     while letters := outbox.open_letters(connection, run, chunk, since):
-        if box is not None:
+        if directory is not None:
             for queued in letters:
-                box.add(queued.letter.message)
+                name = uuid5(run.run_id, queued.identity).hex
+                _leave(directory, f"{name}.localhost", queued.letter.message)
         outbox.mark_rehearsed(connection, letters)
         connection.commit()
+
+
+def _leave(directory: Path, name: str, message: bytes) -> None:
+    """A letter in a Maildir, whole, and once however often it is rehearsed in this run."""
+    for part in (".", "tmp", "new", "cur"):
+        (directory / part).mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = directory / "tmp" / name
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(message)
+    temporary.replace(directory / "new" / name)
 
 
 def _counts(connection: Connection, run: Run, chunk: int) -> dict[str, int]:

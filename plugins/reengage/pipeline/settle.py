@@ -1,13 +1,17 @@
 """Settle and shred: the day's letters must add up, and what is no longer needed becomes unreadable.
 
-Settle refuses a letter that is neither final nor waiting for a later run. Shred destroys the data
-key of every run of the campaign whose letters are all final or too late to send; a run that still
-has an open letter keeps its key, so that a retry or the next run goes on from where it stopped.
+Settle withholds what is too late to send, and refuses a patient without a letter and a letter that
+is neither final nor waiting for a later run. Shred destroys the data key of every run of the
+campaign whose letters are all final; a run that still has an open letter keeps its key, so that a
+retry or the next run goes on from where it stopped, and a failed run keeps it until a retry would
+come too late.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import text
+from datetime import timedelta
+
+from sqlalchemy import Connection, text
 
 from reengage.errors import StoreError
 from reengage.pipeline.run import Run
@@ -20,9 +24,11 @@ FINAL = ("sent", "refused", "unknown", "withheld", "rehearsed")
 def settle(run: Run) -> dict[str, int]:
     """Totals of the letters that this run was to send, by state.
 
-    Raises StoreError when a letter is unaccounted for: still composed, claimed or attempted.
+    Raises StoreError when a letter is unaccounted for: still composed, claimed or attempted, or
+    never composed for a patient who was to get one.
     """
     with run.store.begin() as connection:
+        _withhold_too_late(connection, run)
         found = connection.execute(
             text(
                 "SELECT state, count(*) AS letters FROM letter WHERE sender_run_id = :run_id"
@@ -35,6 +41,11 @@ def settle(run: Run) -> dict[str, int]:
         if stray:
             raise StoreError(
                 f"letters unaccounted for: {stray}; clear the `send` tasks of this DAG run"
+            )
+        if missing := _unwritten(connection, run):
+            raise StoreError(
+                f"{missing} patients were to get a letter and have none; clear the `letter` tasks"
+                " of this DAG run"
             )
         connection.execute(
             text("UPDATE run SET finished_at = now() WHERE run_id = :run_id"),
@@ -50,7 +61,11 @@ def shred(run: Run) -> int:
         # Held to the end: a second shred must not decide on the same runs at the same time.
         closed = connection.execute(
             text(load_sql(run.settings.home, "outbox/closed_runs.sql")),
-            {"campaign": run.campaign.slug, "now": run.settings.now(), "run_id": run.run_id},
+            {
+                "campaign": run.campaign.slug,
+                "run_id": run.run_id,
+                "given_up": run.today() - timedelta(days=run.campaign.letter_valid_days),
+            },
         ).scalars()
         for run_id in closed:
             run.keyring.destroy_data_key(run_id)
@@ -60,3 +75,42 @@ def shred(run: Run) -> int:
             )
             destroyed += 1
     return destroyed
+
+
+def _withhold_too_late(connection: Connection, run: Run) -> None:
+    """Close the campaign's open letters whose time has passed: none needs its run's key any more.
+
+    Claimed and attempted ones are for `send` to recover. A rehearsal leaves real letters alone.
+    """
+    connection.execute(
+        text(
+            "UPDATE letter SET state = 'withheld', reason = 'too_late',"
+            " settled_at = clock_timestamp()"
+            " WHERE campaign = :campaign AND state IN ('composed', 'deferred')"
+            " AND expires_at <= :now AND (rehearsal IS NOT NULL OR :live)"
+        ),
+        {
+            "campaign": run.campaign.slug,
+            "now": run.settings.now(),
+            "live": run.mode == "live",
+        },
+    )
+
+
+def _unwritten(connection: Connection, run: Run) -> int:
+    """Patients whom the run decided to write to, and for whom no letter of this day or later is."""
+    found: int = connection.execute(
+        text(
+            "SELECT count(*) FROM decision d WHERE d.run_id = :run_id AND d.arm = 'write'"
+            " AND NOT EXISTS (SELECT 1 FROM letter l WHERE l.patient = d.patient"
+            " AND l.campaign = :campaign AND l.campaign_date >= :day"
+            " AND l.rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid))"
+        ),
+        {
+            "run_id": run.run_id,
+            "campaign": run.campaign.slug,
+            "day": run.day,
+            "rehearsal": run.rehearsal,
+        },
+    ).scalar_one()
+    return found

@@ -1,17 +1,27 @@
 """CSV files of a source, read strictly: a fault names file, line, column and fix, never the value.
 
-Streams; a file of any size costs the memory of one row.
+Streams; a file of any size costs the memory of one row. What only several rows can get wrong (a
+key that is there twice, a reference to nothing) is for the database that the rows are loaded into.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 from reengage.errors import SourceDataError
+
+FIRST_YEAR, LAST_YEAR = 1850, 2199
+"""No patient was born before, no prescription ends after: what lies outside is a placeholder, and
+one that is taken for a birth date makes an adult of a child."""
+MAX_CHARACTERS = 500
+"""Of a text; PostgreSQL cannot index one of more than some 2,700 bytes."""
+
+Row = list[str | None]
 
 
 @dataclass(frozen=True)
@@ -25,15 +35,14 @@ class CsvColumn:
 
 @dataclass(frozen=True)
 class CsvTable:
-    """A file and the columns that are read from it; `key` must be unique where it is named."""
+    """A file and the columns that are read from it, in any order and among any others."""
 
     file: str
     columns: tuple[CsvColumn, ...]
-    key: str | None = None
 
 
-def read_rows(directory: Path, table: CsvTable) -> Iterator[list[str | None]]:
-    """The rows of the table's columns, checked, as text; empty becomes None.
+def read_rows(directory: Path, table: CsvTable) -> Iterator[tuple[int, Row]]:
+    """The table's columns, checked, as text, with the line that a row begins on; empty is None.
 
     Raises SourceDataError naming file, line, column and the form that was expected.
     """
@@ -45,26 +54,18 @@ def read_rows(directory: Path, table: CsvTable) -> Iterator[list[str | None]]:
         header = next(rows, (1, []))[1]
         positions = _positions(table, header)
         checks = [(at, c, FORMS[c.form]) for at, c in zip(positions, table.columns, strict=True)]
-        seen: set[str] = set()
         for line, row in rows:
             if len(row) != len(header):
                 raise SourceDataError(
                     f"{table.file} line {line}: {len(row)} fields, the header has {len(header)};"
                     " quote fields that hold commas or line breaks"
                 )
-            yield [_checked(table.file, line, c, row[at], form) for at, c, form in checks]
-            if table.key:
-                key = row[header.index(table.key)]
-                if key in seen:
-                    raise SourceDataError(
-                        f"{table.file} line {line}, column {table.key}: the key is there twice;"
-                        " remove one of the rows"
-                    )
-                seen.add(key)
+            yield line, [_checked(table.file, line, c, row[at], form) for at, c, form in checks]
 
 
 def _decoded(rows: Iterator[list[str]], path: Path) -> Iterator[tuple[int, list[str]]]:
-    line = 0
+    """Rows with the line they begin on; empty lines are passed over."""
+    line = 1
     while True:
         try:
             row = next(rows)
@@ -76,10 +77,11 @@ def _decoded(rows: Iterator[list[str]], path: Path) -> Iterator[tuple[int, list[
             ) from None
         except csv.Error:
             raise SourceDataError(
-                f"{path.name} line {line + 1}: not well-formed CSV; mend its quotes"
+                f"{path.name} line {line}: not well-formed CSV; mend its quotes"
             ) from None
-        line = rows.line_num  # type: ignore[attr-defined]
-        yield line, row
+        if row:
+            yield line, row
+        line = rows.line_num + 1  # type: ignore[attr-defined]
 
 
 def _undecodable_line(path: Path) -> int:
@@ -93,47 +95,62 @@ def _undecodable_line(path: Path) -> int:
 
 
 def _positions(table: CsvTable, header: Sequence[str]) -> list[int]:
-    missing = [column.header for column in table.columns if column.header not in header]
-    if missing:
-        raise SourceDataError(
-            f"{table.file} line 1: column {', '.join(missing)} is missing;"
-            " export the file with Synthea's own header"
-        )
-    return [header.index(column.header) for column in table.columns]
+    wanted = [column.header for column in table.columns]
+    for fault, found in (
+        ("is missing", [name for name in wanted if name not in header]),
+        ("is there twice", [name for name in wanted if header.count(name) > 1]),
+    ):
+        if found:
+            raise SourceDataError(
+                f"{table.file} line 1: column {', '.join(found)} {fault};"
+                " export the file with Synthea's own header"
+            )
+    return [header.index(name) for name in wanted]
 
 
 def _checked(
     file: str, line: int, column: CsvColumn, value: str, form: Callable[[str], bool]
 ) -> str | None:
-    if not value:
+    if not value or value.isspace():
         if column.required:
             raise SourceDataError(f"{file} line {line}, column {column.header}: empty; fill it")
         return None
     if not form(value):
+        unknown = "" if column.required else "; leave it empty where there is none"
         raise SourceDataError(
             f"{file} line {line}, column {column.header}: no {column.form},"
-            f" expected the form {_EXAMPLES[column.form]}"
+            f" expected {_EXPECTED[column.form]}{unknown}"
         )
     return value
 
 
+# Narrower than Python's parser, which takes what PostgreSQL does not: week dates, any separator.
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    r"(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])"
+)
+
+
 def _is_date(value: str) -> bool:
     try:
-        date.fromisoformat(value)
+        day = date.fromisoformat(value)
     except ValueError:
         return False
-    return len(value) == 10
+    return FIRST_YEAR <= day.year <= LAST_YEAR and day.isoformat() == value
 
 
 def _is_instant(value: str) -> bool:
+    if not _INSTANT.fullmatch(value):
+        return False
     try:
-        return datetime.fromisoformat(value).tzinfo is not None
+        instant = datetime.fromisoformat(value)
     except ValueError:
         return False
+    return FIRST_YEAR <= instant.year <= LAST_YEAR
 
 
 def _is_text(value: str) -> bool:
-    return "\x00" not in value
+    return len(value) <= MAX_CHARACTERS and "\x00" not in value
 
 
 FORMS: dict[str, Callable[[str], bool]] = {
@@ -141,4 +158,9 @@ FORMS: dict[str, Callable[[str], bool]] = {
     "instant": _is_instant,
     "text": _is_text,
 }
-_EXAMPLES = {"date": "2023-06-01", "instant": "2023-06-01T15:00:00Z", "text": "text without NUL"}
+_YEARS = f"in the years {FIRST_YEAR} to {LAST_YEAR}"
+_EXPECTED = {
+    "date": f"the form 2023-06-01, {_YEARS}",
+    "instant": f"the form 2023-06-01T15:00:00Z, {_YEARS}",
+    "text": f"at most {MAX_CHARACTERS} characters and no NUL",
+}

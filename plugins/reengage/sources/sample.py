@@ -17,6 +17,9 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from reengage.errors import SourceDataError
+from reengage.sources.csvfile import FIRST_YEAR, LAST_YEAR
+
 _HEADERS = {
     "patients": (
         "Id,BIRTHDATE,DEATHDATE,SSN,DRIVERS,PASSPORT,PREFIX,FIRST,LAST,SUFFIX,MAIDEN,MARITAL,"
@@ -82,6 +85,7 @@ _MEDICINES = (
     ("245134", "albuterol 0.83 MG/ML Inhalation Solution"),
     ("197591", "Diazepam 5 MG Oral Tablet"),
 )
+_PLAN = "Sample Health Plan"
 _CLASSES = ("ambulatory", "wellness", "outpatient", "urgentcare")
 _CONDITIONS = (
     ("59621000", "Essential hypertension (disorder)"),
@@ -94,9 +98,16 @@ def write_sample(directory: Path, *, patients: int, seed: int, as_of: date) -> N
     """Write a practice of `patients` patients as seen on `as_of`, with visits up to 90 days after.
 
     About three in ten stopped coming more than 180 days before; one in six of these has booked
-    again for the next 30 days.
+    again for the next 30 days. Raises SourceDataError when it would overwrite another export, or
+    for a day that its patients could not be born 90 years before.
     """
+    if not FIRST_YEAR + 100 <= as_of.year <= LAST_YEAR - 1:
+        raise SourceDataError(
+            f"no sample can be seen on that day; name one in the years {FIRST_YEAR + 100}"
+            f" to {LAST_YEAR - 1}"
+        )
     directory.mkdir(parents=True, exist_ok=True)
+    _require_ours(directory)
     with ExitStack() as stack:
         files = {
             name: stack.enter_context(
@@ -106,8 +117,21 @@ def write_sample(directory: Path, *, patients: int, seed: int, as_of: date) -> N
         }
         writers = {name: _Writer(files[name], header) for name, header in _HEADERS.items()}
         _write_practice(writers, seed)
+        files["payers"].flush()  # what is ours can be told from its first moment
         for number in range(patients):
             _Patient.draw(number, seed, as_of).write(writers)
+
+
+def _require_ours(directory: Path) -> None:
+    """Files that lie there already are an earlier sample's, perhaps a killed one's."""
+    found = [path for name in _HEADERS if (path := directory / f"{name}.csv").exists()]
+    payers = directory / "payers.csv"
+    ours = payers.is_file() and _PLAN in payers.read_text(encoding="utf-8", errors="replace")
+    if not ours and any(path.stat().st_size for path in found):
+        raise SourceDataError(
+            f"{directory} holds an export that is no sample, nothing was written;"
+            " name another directory"
+        )
 
 
 class _Writer:
@@ -134,9 +158,7 @@ def _write_practice(writers: dict[str, _Writer], seed: int) -> None:
             SPECIALITY="GENERAL PRACTICE",
             **place | {"NAME": f"{_FIRST[number]} {_LAST[number]}"},
         )
-    writers["payers"].row(
-        Id=_identifier(seed, "payer"), NAME="Sample Health Plan", OWNERSHIP="PRIVATE"
-    )
+    writers["payers"].row(Id=_identifier(seed, "payer"), NAME=_PLAN, OWNERSHIP="PRIVATE")
 
 
 @dataclass(frozen=True)
@@ -154,8 +176,9 @@ class _Patient:
     @classmethod
     def draw(cls, number: int, seed: int, as_of: date) -> _Patient:
         random = Random(f"{seed}/{number}")  # noqa: S311 - a sample, not a secret
-        # The square keeps the young in the majority, as in a family practice.
-        born = as_of - timedelta(days=int(random.random() ** 1.3 * 90 * 365))
+        # Bent towards the young, as in a family practice. A product: powers differ by platform.
+        share = random.random()
+        born = as_of - timedelta(days=int(share * (0.6 + 0.4 * share) * 90 * 365))
         died = None
         if random.random() < 0.08 and (as_of - born).days > 50 * 365:
             died = as_of - timedelta(days=int(random.random() * 900))

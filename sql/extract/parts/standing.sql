@@ -58,7 +58,8 @@ restricted AS (
     FROM contract.restriction AS r
     JOIN asked ON asked.patient_key = r.patient_key
     CROSS JOIN day
-    WHERE r.since < day.ends AND (r.until IS NULL OR r.until >= day.ends)
+    -- In force at any moment of the day.
+    WHERE r.since < day.ends AND (r.until IS NULL OR r.until >= day.ends - INTERVAL '1 day')
 ),
 opted_out AS (
     SELECT DISTINCT o.patient_key
@@ -70,12 +71,13 @@ opted_out AS (
 person AS (
     SELECT
         asked.patient_key, p.language, p.time_zone, p.death_date, p.sensitive_programme,
-        p.birth_date > day.as_of - INTERVAL '18 years' AS minor,
+        -- Who is not known to be of age is a minor (PRV-16).
+        (p.birth_date <= day.as_of - INTERVAL '18 years') IS NOT TRUE AS minor,
         c.confidential_channel,
-        CASE WHEN p.birth_date > day.as_of - INTERVAL '18 years'
-             THEN guardian.email ELSE c.email END AS recipient,
-        CASE WHEN p.birth_date > day.as_of - INTERVAL '18 years'
-             THEN guardian.email IS NOT NULL ELSE c.verified_at < day.ends END AS verified,
+        CASE WHEN p.birth_date <= day.as_of - INTERVAL '18 years'
+             THEN c.email ELSE guardian.email END AS recipient,
+        CASE WHEN p.birth_date <= day.as_of - INTERVAL '18 years'
+             THEN c.verified_at < day.ends ELSE guardian.email IS NOT NULL END AS verified,
         guardian.all_blocked,
         medication.sensitive_class
     FROM asked
@@ -96,11 +98,11 @@ standing AS (
         ], NULL)
         || consented.faults
         || array_remove(ARRAY[
-            CASE WHEN person.minor IS NOT FALSE AND person.all_blocked THEN 'representative_blocked' END,
-            CASE WHEN person.minor IS NOT FALSE AND person.all_blocked IS NOT TRUE
+            CASE WHEN person.minor AND person.all_blocked THEN 'representative_blocked' END,
+            CASE WHEN person.minor AND person.all_blocked IS NOT TRUE
                   AND person.recipient IS NULL THEN 'minor_without_representative' END,       -- PRV-15
             CASE WHEN person.confidential_channel <> 'email' THEN 'confidential_channel' END, -- PRV-21
-            CASE WHEN person.minor IS FALSE AND person.recipient IS NULL THEN 'no_address' END,
+            CASE WHEN NOT person.minor AND person.recipient IS NULL THEN 'no_address' END,
             CASE WHEN person.recipient IS NOT NULL
                   AND person.verified IS NOT TRUE THEN 'address_unverified' END,              -- PRV-23
             CASE WHEN person.sensitive_programme IS NOT FALSE THEN 'sensitive_programme' END, -- PRV-29

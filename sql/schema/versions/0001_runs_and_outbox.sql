@@ -2,6 +2,11 @@
 -- No column holds a patient's value in the clear: `patient` is a keyed pseudonym, `sealed` is
 -- AES-256-GCM under the data key of the run named beside it.
 
+CREATE TABLE keyring (                         -- whose pseudonyms these are: one keyring for good
+    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    mark text NOT NULL
+);
+
 CREATE TABLE run (
     run_id         uuid PRIMARY KEY,           -- derived from the DAG id and the DAG run id
     campaign       text NOT NULL,

@@ -1,0 +1,26 @@
+"""Engines: one way to reach a database of ours, whatever the setting that names it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from reengage.errors import ConfigurationError
+
+
+def engine(url: str, *, setting: str, connect_args: dict[str, str]) -> Engine:
+    """An engine whose connections are opened per use, as each task is a process of its own.
+
+    Errors of the driver never carry parameters. Raises ConfigurationError, without the URL, when it
+    is none or of a database without a driver here.
+    """
+    try:
+        return create_engine(
+            url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args
+        )
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
+        raise ConfigurationError(  # not the URL itself: it may hold a password
+            f"setting {setting} names no database that can be used ({type(error).__name__});"
+            " write it like postgresql+psycopg://role@host/database"
+        ) from None

@@ -1,0 +1,402 @@
+"""The command line: what is printed, where, and the exit status that a script sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from daily import Practice
+from reengage import keys
+from reengage.cli import commands, generated
+from reengage.cli.main import main
+from reengage.settings import HOME
+from simulators.smtp import HostileRelay
+
+
+@pytest.fixture
+def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for the commands of this process, with nothing else in reach."""
+    shutil.copytree(HOME / "docs", home / "docs", ignore=shutil.ignore_patterns("pictures"))
+    monkeypatch.setattr(commands, "HOME", home)
+    for name in [name for name in os.environ if name.startswith("REENGAGE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(home.parent / "state"))
+    return home
+
+
+@pytest.fixture
+def desk(here: Path, practice: Practice, monkeypatch: pytest.MonkeyPatch) -> Practice:
+    """The practice, as the environment of a command describes it."""
+    settings = practice.settings
+    monkeypatch.setenv("REENGAGE_STORE_URL", settings.store_url)
+    monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", settings.warehouse_url)
+    monkeypatch.setenv("REENGAGE_KEYRING", str(settings.keyring))
+    return practice
+
+
+def opted_out(practice: Practice) -> list[tuple[object, ...]]:
+    found = practice.rows("SELECT patient, campaign, channel FROM opt_out ORDER BY patient")
+    return [tuple(row.values()) for row in found]
+
+
+# --- wrong usage ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["frob"], "invalid choice: 'frob'"),
+        (["report", "--as-of", "yesterday"], "write a day as YYYY-MM-DD"),
+        (["report", "--as-of", "2026-02-30"], "write a day as YYYY-MM-DD"),
+        (["sample", "x", "--patients", "0"], "expected a number of 1 or more"),
+        (["opt-out"], "the following arguments are required: --patient"),
+        (["opt-out", "--patient", "p", "--channel", "dove"], "invalid choice: 'dove'"),
+        (["warehouse", "burn"], "invalid choice: 'burn'"),
+    ],
+)
+def test_wrong_usage_is_told_on_stderr_with_status_2(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    shown = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert told in shown.err
+    assert shown.out == ""
+
+
+def test_the_command_line_works_from_the_root_with_no_variable_set() -> None:
+    unset = ("REENGAGE_", "PYTHONPATH")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
+    done = subprocess.run(
+        [sys.executable, "-m", "reengage", "--help"],
+        env=env, cwd=HOME, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("run", "ui", "down", "clean", "report", "sample", "opt_out", "check"):
+        assert f"\n    {command} " in done.stdout
+
+
+# --- report ---
+
+
+def test_report_as_a_process_prints_one_object_per_campaign(
+    practice: Practice, tmp_path: Path
+) -> None:
+    practice.world.patient("p1")
+    practice.world.patient("p2", contact={"verified_at": None})
+    run = practice.open("medication_reminder")
+    practice.extracted(run)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("REENGAGE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "reengage", "report", "--json"],
+        env={
+            **env,
+            "REENGAGE_STORE_URL": practice.settings.store_url,
+            "PYTHONPATH": str(HOME / "plugins"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (found,) = json.loads(done.stdout)
+    assert list(found) == [
+        "campaign", "as_of", "living", "inactive", "candidates", "excluded", "eligible", "held_out",
+        "withheld", "sent", "refused", "deferred", "unknown", "seconds", "pending",
+    ]  # fmt: skip
+    assert found["campaign"] == "medication_reminder"
+    assert found["as_of"] == "2025-06-02"
+    assert found["excluded"] == {"address_unverified": 1}
+    assert (found["candidates"], found["eligible"], found["pending"]) == (2, 1, 1)
+
+
+def test_report_of_an_empty_store_says_what_to_do(
+    desk: Practice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report"]) == 0
+    assert capsys.readouterr().out == "No run yet: `make run` makes one.\n"
+    assert main(["report", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["report", "--as-of", "2025-06-01"]) == 0
+    assert capsys.readouterr().out.startswith("No run for 2025-06-01")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://u:canary@/nosuch?host=/nowhere",
+        "canary",
+        "postgresql+nosuch://u:canary@h/d",
+    ],
+)
+def test_a_store_that_does_not_answer_is_told_without_its_password(
+    here: Path, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REENGAGE_STORE_URL", url)
+    assert main(["report"]) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("error: ")
+    assert "REENGAGE_STORE_URL" in shown.err
+    assert "canary" not in shown.err
+    assert shown.out == ""
+
+
+def test_a_store_that_was_never_migrated_is_told(
+    here: Path,
+    database: Callable[[str | None], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("REENGAGE_STORE_URL", database(None))
+    assert main(["report"]) == 1
+    assert "migrated" in capsys.readouterr().err
+
+
+# --- opt-out (EML-26) ---
+
+
+def test_an_opt_out_is_recorded_once_under_the_pseudonym(
+    desk: Practice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.world.patient("p1")
+    for _ in range(2):
+        assert main(["opt-out", "--patient", "p1", "--channel", "phone"]) == 0
+    pseudonym = keys.open_keyring(desk.settings.keyring).pseudonym("patient", "p1")
+    assert opted_out(desk) == [(pseudonym, None, "phone")]
+    shown = capsys.readouterr()
+    assert shown.out == "recorded; it holds from the next letter on\n" * 2
+    assert shown.err == ""
+
+
+def test_after_an_opt_out_a_composed_letter_is_not_sent(
+    desk: Practice, hostile: HostileRelay
+) -> None:
+    from reengage.pipeline.send import send
+
+    desk.world.patient("p1")
+    desk.world.patient("p2")
+    run = desk.open("medication_reminder")
+    chunks = desk.compose(run)
+    assert main(["opt-out", "--patient", "p1", "--campaign", "medication_reminder"]) == 0
+    for chunk in chunks:
+        send(run, chunk)
+    assert desk.states() == {"sent": 1, "withheld": 1}
+    assert len(hostile.letters) == 1
+
+
+def test_an_opt_out_of_an_unknown_patient_is_recorded_and_told(
+    desk: Practice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["opt-out", "--patient", "canary"]) == 1
+    assert len(opted_out(desk)) == 1
+    shown = capsys.readouterr()
+    assert shown.err == (
+        "recorded, but the warehouse has no patient with this key; check the key for a typing"
+        " error\n"
+    )
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize("url", [None, "postgresql+psycopg://u@/nosuch?host=/nowhere", "none"])
+def test_an_opt_out_is_recorded_though_the_warehouse_is_out_of_reach(
+    desk: Practice,
+    url: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if url is None:
+        monkeypatch.delenv("REENGAGE_WAREHOUSE_URL")
+    else:
+        monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", url)
+    assert main(["opt-out", "--patient", "p1"]) == 1
+    assert len(opted_out(desk)) == 1
+    assert "recorded, but the warehouse could not be asked" in capsys.readouterr().err
+
+
+def test_an_opt_out_of_a_campaign_that_does_not_exist_is_refused(
+    desk: Practice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.world.patient("p1")
+    assert main(["opt-out", "--patient", "p1", "--campaign", "health-education"]) == 1
+    assert opted_out(desk) == []
+    assert capsys.readouterr().err == (
+        "error: there is no campaign 'health-education', nothing was recorded; there are"
+        " appointment_reminder, health_education, medication_reminder\n"
+    )
+
+
+def test_an_opt_out_of_a_broken_campaign_is_recorded(desk: Practice, here: Path) -> None:
+    desk.world.patient("p1")
+    (here / "campaigns" / "health_education.yaml").write_text("slug: [", encoding="utf-8")
+    assert main(["opt-out", "--patient", "p1", "--campaign", "health_education"]) == 0
+    assert len(opted_out(desk)) == 1
+
+
+def test_an_opt_out_without_keys_is_an_error_with_the_way_out(
+    desk: Practice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REENGAGE_KEYRING", str(desk.settings.keyring / "nowhere"))
+    assert main(["opt-out", "--patient", "canary"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: key file ")
+    assert "restore it from the key backup" in shown
+    assert "canary" not in shown
+    assert opted_out(desk) == []
+
+
+# --- check ---
+
+
+def test_check_of_sound_files_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "3 campaigns and all that they name are sound\n"
+    assert shown.err == ""
+
+
+def test_check_prints_every_problem_once_on_stderr(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoil(path: str, old: str, new: str) -> None:
+        file = here / path
+        content = file.read_text(encoding="utf-8")
+        assert old in content
+        file.write_text(content.replace(old, new, 1), encoding="utf-8")
+
+    spoil("campaigns/health_education.yaml", "vendor: embedded", "vendor: mailgun")
+    spoil("campaigns/health_education.yaml", "caps:", "cap:")
+    spoil("campaigns/appointment_reminder.yaml", "0 9 * * *", "daily")
+    spoil("practice.yaml", "phone: ", "fone: ")
+    spoil("expectations/letters.json", '"critical"', '"fatal"')
+    spoil("templates/medication_reminder/en/body.mjml", "<mj-text", "<mj-txt")
+    assert main(["check"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    for place in (
+        "campaigns/appointment_reminder.yaml:8: schedule: expected a cron expression",
+        "campaigns/health_education.yaml:18: unknown key 'cap', did you mean 'caps'?",
+        "practice.yaml:6: unknown key 'fone', did you mean 'phone'?",
+        "expectations/letters.json: expectations.0.severity: input should be",
+        "templates/medication_reminder/en/body.mjml",
+    ):
+        assert shown.err.count(place) == 1
+
+
+def test_check_tells_a_broken_vendor_registry_once(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "vendors.yaml").write_text("vendors: [", encoding="utf-8")
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err.count("vendors.yaml:1: not YAML") == 1
+
+
+# --- warehouse check ---
+
+
+def test_warehouse_check_of_a_sound_warehouse_says_so(
+    desk: Practice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.world.patient("p1")
+    assert main(["warehouse", "check"]) == 0
+    assert "as the contract says" in capsys.readouterr().out
+
+
+def test_warehouse_check_names_what_is_missing_on_stderr(
+    desk: Practice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.world.execute("ALTER TABLE contract.contact DROP COLUMN verified_at")
+    assert main(["warehouse", "check"]) == 1
+    shown = capsys.readouterr()
+    assert "contract.contact.verified_at: " in shown.err
+    assert "as the contract says" not in shown.out
+
+
+# --- generate ---
+
+
+def test_generate_check_is_red_when_a_file_is_stale_and_generate_mends_it(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate"]) == 0
+    assert main(["generate", "--check"]) == 0
+    assert capsys.readouterr().err == ""
+    (here / "campaigns" / "campaign.schema.json").write_text("{}", encoding="utf-8")
+    (here / "docs" / "warehouse-contract.md").unlink()
+    page = here / "docs" / "campaigns.md"
+    sound = page.read_text(encoding="utf-8")
+    page.write_text(sound.replace("| `slug` |", "| `slag` |"), encoding="utf-8")
+    assert main(["generate", "--check"]) == 1
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "campaigns/campaign.schema.json is out of date; run `make fix`",
+        "docs/campaigns.md is out of date; run `make fix`",
+        "docs/warehouse-contract.md is out of date; run `make fix`",
+    ]
+    assert page.read_text(encoding="utf-8") != sound
+    assert main(["generate"]) == 0
+    assert main(["generate", "--check"]) == 0
+    assert page.read_text(encoding="utf-8") == sound
+
+
+def test_generate_leaves_the_prose_around_the_table_alone(here: Path) -> None:
+    page = here / "docs" / "campaigns.md"
+    page.write_text("Mine.\n" + page.read_text(encoding="utf-8") + "\nToo.\n", encoding="utf-8")
+    assert main(["generate"]) == 0
+    content = page.read_text(encoding="utf-8")
+    assert content.startswith("Mine.\n")
+    assert content.endswith("\nToo.\n")
+
+
+@pytest.mark.parametrize("content", [None, "# Campaigns\n"])
+def test_generate_misses_the_table_that_it_writes(
+    here: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = here / "docs" / "campaigns.md"
+    page.unlink()
+    if content is not None:
+        page.write_text(content, encoding="utf-8")
+    assert main(["generate", "--check"]) == 1
+    assert "docs/campaigns.md has lost its table's marks" in capsys.readouterr().err
+
+
+def test_the_files_of_this_checkout_are_current() -> None:
+    stale = [
+        path.name
+        for path, content in generated.files(HOME).items()
+        if path.read_text(encoding="utf-8") != content
+    ]
+    assert stale == []
+
+
+# --- sample ---
+
+
+def test_sample_writes_the_patients_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sample", str(tmp_path / "x"), "--patients", "3", "--seed", "1"]) == 0
+    lines = (tmp_path / "x" / "patients.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 4
+    assert capsys.readouterr().out.startswith("3 patients written to")
+
+
+# --- interrupted ---
+
+
+def test_an_interrupted_command_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "check", interrupted)
+    assert main(["check"]) == 130
+    assert capsys.readouterr().err == "stopped\n"

@@ -1,0 +1,39 @@
+"""Fixtures of the rooms that send: letters that are ready, and the relay they go to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daily import Practice
+from ready import Ready, composed
+from reengage.embedded.postgres import Postgres
+from simulators.smtp import HostileRelay
+
+
+@pytest.fixture(scope="session")
+def ready(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ready]:
+    """A practice with five letters composed and checked, for `ready_practice` to copy."""
+    with composed(server, tmp_path_factory.mktemp("ready")) as made:
+        yield made
+
+
+@pytest.fixture
+def relay(ready: Ready) -> Iterator[HostileRelay]:
+    """The hostile relay of `ready_practice`."""
+    with HostileRelay(ready.certificates) as running:
+        yield running
+
+
+@pytest.fixture
+def ready_practice(ready: Ready, relay: HostileRelay, tmp_path: Path) -> Practice:
+    """The ready practice with a store of its own."""
+    return ready.copy(relay.url, relay.certificates.ca, tmp_path)
+
+
+@pytest.fixture
+def changing_practice(ready: Ready, ready_practice: Practice) -> Iterator[Practice]:
+    """The same with a warehouse of its own, in which something changes before the letters go."""
+    with ready.own_world(ready_practice) as practice:
+        yield practice

@@ -1,0 +1,247 @@
+"""The last look before a claim: the patient, the warehouse, the vendor, and the clock."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daily import Practice
+from ready import CAMPAIGN, CHUNK, LETTERS, Ready, opt_out, reasons, run_of, states
+from reengage.errors import StoreError, VendorError
+from reengage.pipeline import outbox
+from reengage.pipeline import send as room
+from reengage.pipeline.outbox import Queued
+from reengage.pipeline.run import Run
+from reengage.pipeline.send import in_send_window, send
+from reengage.pipeline.settle import settle, shred
+from reengage.settings import HOME, Settings
+from simulators.smtp import HostileRelay
+from world import NOW
+
+CHANGES: dict[str, tuple[str, str, Mapping[str, Any]]] = {
+    # the reason it is withheld for, and what changes in the warehouse once the letters are sealed
+    "p0": ("authorization_revoked", "authorization", {"revoked_at": NOW}),
+    "p1": ("deceased", "patient", {"death_date": NOW.date()}),
+    "p2": ("address_changed", "contact", {"email": "new.p2@example.org"}),
+    "p3": ("confidential_channel", "contact", {"confidential_channel": "post"}),
+    "p4": ("address_unverified", "contact", {"verified_at": None}),
+}
+ADDITIONS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
+    "p0": ("restriction", "restriction", {"kind": "no e-mail", "since": NOW, "until": None}),
+    "p1": ("opted_out", "opt_out", {"campaign": None, "at": NOW}),
+    "p2": ("opted_out", "opt_out", {"campaign": CAMPAIGN, "at": NOW}),
+    "p3": ("sent", "opt_out", {"campaign": "health_education", "at": NOW}),
+    "p4": ("sent", "restriction", {"kind": "is over", "since": NOW - timedelta(days=2),
+                                   "until": NOW - timedelta(days=1)}),
+}  # fmt: skip
+
+
+def test_what_changed_in_the_warehouse_since_extraction_withholds_the_letter(
+    changing_practice: Practice, ready: Ready, relay: HostileRelay
+) -> None:
+    for key, (_, view, change) in CHANGES.items():
+        changing_practice.world.change(view, key, **change)
+    run = run_of(changing_practice, ready.live)
+    send(run, CHUNK)
+    expected = {key: reason for key, (reason, _, _) in CHANGES.items()}
+    assert reasons(changing_practice, run) == expected
+    assert relay.letters == []
+
+
+def test_what_was_added_to_the_warehouse_since_extraction_withholds_the_letter(
+    changing_practice: Practice, ready: Ready, relay: HostileRelay
+) -> None:
+    for key, (_, view, row) in ADDITIONS.items():
+        changing_practice.world.set(view, patient_key=key, **row)
+    run = run_of(changing_practice, ready.live)
+    send(run, CHUNK)
+    expected = {key: reason for key, (reason, _, _) in ADDITIONS.items()}
+    assert reasons(changing_practice, run) == expected
+    assert len(relay.letters) == 2
+
+
+def test_a_patient_who_vanished_and_one_whose_case_changed(
+    changing_practice: Practice, ready: Ready, relay: HostileRelay
+) -> None:
+    for view in ("patient", "contact", "authorization"):
+        changing_practice.world.execute(f"DELETE FROM contract.{view} WHERE patient_key = 'p0'")
+    changing_practice.world.change("contact", "p1", email="P1@Example.org")
+    run = run_of(changing_practice, ready.live)
+    send(run, CHUNK)
+    found = reasons(changing_practice, run)
+    assert (found["p0"], found["p1"]) == ("no_authorization", "sent")
+    assert len(relay.letters) == LETTERS - 1
+
+
+def test_an_opt_out_between_the_warehouses_word_and_the_claim_wins(
+    ready_practice: Practice, ready: Ready, relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(ready_practice, ready.live)
+    really = room.last_look
+
+    def look_and_be_overtaken(run: Run, letters: Sequence[Queued]) -> Mapping[Any, str]:
+        denied = really(run, letters)
+        opt_out(run, "p3")
+        return denied
+
+    monkeypatch.setattr(room, "last_look", look_and_be_overtaken)
+    assert send(run, CHUNK) == {"sent": LETTERS - 1, "withheld": 1}
+    assert reasons(ready_practice, run)["p3"] == "opted_out"
+    assert len(relay.letters) == LETTERS - 1
+
+
+def test_with_a_slow_relay_the_last_look_is_taken_again(
+    ready_practice: Practice, ready: Ready, relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOOK_SECONDS", 0)  # every letter takes longer
+    run = run_of(ready_practice, ready.live)
+    with run.store.connect() as connection:
+        letters = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+    last = letters[-1].letter.patient_key
+    relay.at("reply", lambda: opt_out(run, last))  # while the first is on its way
+    assert send(run, CHUNK) == {"sent": LETTERS - 1, "withheld": 1}
+    assert reasons(ready_practice, run)[last] == "opted_out"
+
+
+def test_a_warehouse_that_does_not_answer_lets_nothing_go_and_a_retry_goes_on(
+    ready_practice: Practice, ready: Ready, relay: HostileRelay
+) -> None:
+    gone = replace(
+        ready_practice.settings, warehouse_url=f"{ready_practice.settings.warehouse_url}x"
+    )
+    with pytest.raises(StoreError, match="warehouse did not answer the last look") as raised:
+        send(run_of(replace(ready_practice, settings=gone), ready.live), CHUNK)
+    assert "no letter of the batch was sent" in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None  # a driver's text may quote a row
+    run = run_of(ready_practice, ready.live)
+    assert states(ready_practice, run) == [("composed", None)] * LETTERS
+    assert relay.letters == []
+    assert send(run, CHUNK) == {"sent": LETTERS}
+
+
+@pytest.fixture
+def registry(ready_practice: Practice, tmp_path: Path) -> tuple[Practice, Path]:
+    """The practice with a vendor registry that may be rewritten."""
+    path = tmp_path / "vendors.yaml"
+    shutil.copy(HOME / "vendors.yaml", path)
+    settings = replace(ready_practice.settings, vendors_file=path)
+    return replace(ready_practice, settings=settings), path
+
+
+EDITS = {
+    "the agreement has expired": ("expires: 2099-12-31", "expires: 2025-06-01", "expired on"),
+    "the host is no longer listed": ("hosts: [localhost]", "hosts: [mx.example.org]", "not listed"),
+    "a clause was struck": ("        - safeguards\n", "", "lacks the clauses safeguards"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("already_sent", [0, 2])
+def test_a_vendor_that_may_no_longer_be_used_gets_no_further_batch(
+    edit: str,
+    already_sent: int,
+    registry: tuple[Practice, Path],
+    ready: Ready,
+    relay: HostileRelay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    practice, path = registry
+    old, new, says = EDITS[edit]
+    good = path.read_text(encoding="utf-8")
+    spoiled = good.replace(old, new)
+    assert spoiled != good
+    monkeypatch.setattr(outbox, "BATCH", 2)
+    if already_sent:  # while the connection is warm
+        relay.at("reply", lambda: _write(path, spoiled))
+    else:
+        _write(path, spoiled)
+    run = run_of(practice, ready.live)
+    with pytest.raises(VendorError, match=says):
+        send(run, CHUNK)
+    assert states(practice, run) == [("sent", None)] * already_sent + [("composed", None)] * (
+        LETTERS - already_sent
+    )
+    assert len(relay.letters) == already_sent
+    relay.at("reply", lambda: None)
+    _write(path, good)
+    assert send(run, CHUNK) == {"sent": LETTERS}
+
+
+def test_an_agreement_that_ended_overnight_ends_the_sending(
+    registry: tuple[Practice, Path], ready: Ready, relay: HostileRelay
+) -> None:
+    practice, path = registry
+    _write(path, path.read_text(encoding="utf-8").replace("2099-12-31", "2025-06-02"))
+    with pytest.raises(VendorError, match="expired on 2025-06-02"):
+        send(run_of(practice.at(NOW + timedelta(days=1)), ready.live), CHUNK)
+    assert relay.connections == 0
+    assert send(run_of(practice, ready.live), CHUNK) == {"sent": LETTERS}  # its last day
+
+
+# The send window: 08:00 to 20:00 in Chicago
+
+INSTANTS = [
+    ("2025-06-02T12:59:59", False),
+    ("2025-06-02T13:00:00", True),
+    ("2025-06-03T00:59:59", True),
+    ("2025-06-03T01:00:00", False),
+    # Clocks went forward on 9 March and back on 2 November.
+    ("2025-03-08T13:59:59", False),
+    ("2025-03-08T14:00:00", True),
+    ("2025-03-09T12:59:59", False),
+    ("2025-03-09T13:00:00", True),
+    ("2025-03-10T00:59:59", True),
+    ("2025-11-02T13:59:59", False),
+    ("2025-11-02T14:00:00", True),
+    ("2025-11-03T01:59:59", True),
+    ("2025-11-03T02:00:00", False),
+]
+
+
+@pytest.mark.parametrize(("instant", "is_open"), INSTANTS)
+def test_the_window_opens_and_closes_by_the_campaigns_own_clock(
+    instant: str, is_open: bool, ready: Ready
+) -> None:
+    now = datetime.fromisoformat(instant).replace(tzinfo=UTC)
+    run = run_of(ready.practice, ready.live)
+    assert in_send_window(replace(run, settings=replace(run.settings, pinned_now=now))) == is_open
+
+
+def test_outside_the_window_letters_wait_and_the_next_run_inside_sends_them(
+    ready_practice: Practice, ready: Ready, relay: HostileRelay
+) -> None:
+    evening = ready_practice.at(NOW + timedelta(hours=8))
+    run = run_of(evening, ready.live)
+    assert send(run, CHUNK) == {"deferred": LETTERS}
+    assert states(evening, run) == [("deferred", "outside_send_window")] * LETTERS
+    assert relay.connections == 0
+    settle(run)
+    assert shred(run) == 0
+    second = ready_practice.at(NOW + timedelta(days=1)).play(CAMPAIGN)
+    assert states(ready_practice, second) == [("sent", None)] * LETTERS
+    assert len(relay.letters) == LETTERS
+
+
+def test_a_window_that_closes_in_the_middle_ends_the_sending(
+    ready_practice: Practice, ready: Ready, relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 2)
+    monkeypatch.setattr(Settings, "now", lambda _: NOW + timedelta(hours=8 if relay.letters else 0))
+    relay.script = {"rcpt": ["450 4.2.1 busy", "250 ok"]}
+    run = run_of(ready_practice, ready.live)
+    send(run, CHUNK)
+    assert states(ready_practice, run) == [
+        ("deferred", "rcpt 450 4.2.1"),  # its own reason is the better one
+        ("sent", None),
+        *[("deferred", "outside_send_window")] * 3,
+    ]
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")

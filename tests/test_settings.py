@@ -1,0 +1,122 @@
+"""Settings: read whole from the environment, or refused with the name of what is at fault."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from reengage import settings
+from reengage.errors import ConfigurationError
+from reengage.settings import read_settings
+
+NEEDED = {
+    "REENGAGE_WAREHOUSE_URL": "postgresql+psycopg://reader:canary@/warehouse",
+    "REENGAGE_STORE_URL": "postgresql+psycopg://writer:canary@/store",
+    "REENGAGE_KEYRING": "/etc/reengage/keys",
+}
+
+
+def test_the_least_is_enough_and_the_rest_has_no_surprise() -> None:
+    found = read_settings(NEEDED)
+    assert found.home == settings.HOME
+    assert found.keyring == Path("/etc/reengage/keys")
+    assert found.vendors_path == settings.HOME / "vendors.yaml"
+    assert dict(found.relays) == {}
+    assert (found.relay_trust, found.rehearsal_maildir, found.pinned_now) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_or_empty_setting_is_named(name: str, value: str | None) -> None:
+    env = {key: found for key, found in NEEDED.items() if key != name}
+    if value is not None:
+        env[name] = value
+    with pytest.raises(ConfigurationError, match=f"setting {name} is missing; set it in the"):
+        read_settings(env)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("REENGAGE_RELAY_TURST", "REENGAGE_RELAY_TRUST"),
+        ("REENGAGE_PINNEDNOW", "REENGAGE_PINNED_NOW"),
+        ("REENGAGE_VENDOR_FILE", "REENGAGE_VENDORS_FILE"),
+        ("REENGAGE_RELAY_URLS", "REENGAGE_RELAY_URL_"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_rather_than_ignored(name: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is unknown, did you mean {meant}"):
+        read_settings({**NEEDED, name: "x"})
+
+
+def test_a_variable_of_another_purpose_is_left_alone() -> None:
+    assert read_settings({**NEEDED, "REENGAGE_SHARED": "x", "OTHER": "y"})
+
+
+def test_every_setting_is_known_by_its_name() -> None:
+    fields = {field.name for field in dataclasses.fields(settings.Settings)} - {"relays"}
+    assert {name.lower() for name in settings.NAMES} == fields
+
+
+def test_passwords_do_not_show() -> None:
+    found = read_settings({**NEEDED, "REENGAGE_RELAY_URL_ACME": "smtp://u:canary@h:587"})
+    assert "canary" not in repr(found)
+    assert "canary" not in str(found)
+
+
+def test_a_relay_is_called_by_its_vendors_name() -> None:
+    relays = {"REENGAGE_RELAY_URL_ACME_MAIL": "smtps://h:465", "REENGAGE_RELAY_URL_NONE": ""}
+    assert dict(read_settings(NEEDED | relays).relays) == {"acme_mail": "smtps://h:465"}
+
+
+@pytest.mark.parametrize("below", ["keys", "var/keys", "."])
+def test_keys_below_the_project_are_refused(tmp_path: Path, below: str) -> None:
+    env = {**NEEDED, "REENGAGE_HOME": str(tmp_path), "REENGAGE_KEYRING": str(tmp_path / below)}
+    with pytest.raises(ConfigurationError, match=r"REENGAGE_KEYRING lies below .*keep them"):
+        read_settings(env)
+
+
+def test_paths_are_as_set(tmp_path: Path) -> None:
+    paths = {
+        "REENGAGE_HOME": str(tmp_path),
+        "REENGAGE_RELAY_TRUST": "/etc/ca.pem",
+        "REENGAGE_REHEARSAL_MAILDIR": "/srv/mail",
+        "REENGAGE_VENDORS_FILE": "/etc/vendors.yaml",
+    }
+    found = read_settings(NEEDED | paths)
+    assert found.home == tmp_path
+    assert found.relay_trust == Path("/etc/ca.pem")
+    assert found.rehearsal_maildir == Path("/srv/mail")
+    assert found.vendors_path == Path("/etc/vendors.yaml")
+
+
+@pytest.mark.parametrize(
+    ("value", "instant"),
+    [
+        ("2026-06-01T15:00:00+00:00", datetime(2026, 6, 1, 15, tzinfo=UTC)),
+        ("2026-06-01T10:00:00-05:00", datetime(2026, 6, 1, 15, tzinfo=UTC)),
+        ("2026-06-01T15:00:00Z", datetime(2026, 6, 1, 15, tzinfo=UTC)),
+    ],
+)
+def test_a_pinned_clock_is_an_instant(value: str, instant: datetime) -> None:
+    found = read_settings({**NEEDED, "REENGAGE_PINNED_NOW": value})
+    assert found.now() == instant
+    assert found.now().tzinfo is UTC
+
+
+@pytest.mark.parametrize("value", ["2026-06-01", "2026-06-01T15:00:00", "noon", "1780000000"])
+def test_a_pinned_clock_that_is_no_instant_is_refused_with_an_example(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"PINNED_NOW is no ISO 8601 instant.*2026"):
+        read_settings({**NEEDED, "REENGAGE_PINNED_NOW": value})
+
+
+def test_without_a_pin_the_clock_is_the_machines() -> None:
+    before = datetime.now(UTC)
+    assert before <= read_settings(NEEDED).now() <= datetime.now(UTC)
+
+
+def test_settings_cannot_be_changed_after_reading() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read_settings(NEEDED).store_url = "x"  # type: ignore[misc]

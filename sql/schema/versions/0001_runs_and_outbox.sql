@@ -3,7 +3,7 @@
 -- AES-256-GCM under the data key of the run named beside it.
 
 CREATE TABLE keyring (                         -- whose pseudonyms these are: one keyring for good
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one  boolean PRIMARY KEY DEFAULT true CHECK (one),
     mark text NOT NULL
 );
 

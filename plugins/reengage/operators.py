@@ -13,6 +13,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from reengage.pipeline.plan import Chunk
     from reengage.pipeline.run import Run
+
+_LIBRARY = str(Path(__file__).parent)
 
 RETRYABLE = (RelayError, StoreError)
 """Errors that time may mend; any other needs a person, so a retry would only repeat it."""
@@ -211,7 +214,7 @@ def run_id_of(context: Context) -> UUID:
 def _place_of(error: BaseException) -> str:
     """Type and place of an unforeseen error; its text may quote a patient and is dropped."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "reengage" in frame.filename] or frames
+    ours = [frame for frame in frames if frame.filename.startswith(_LIBRARY)] or frames
     where = " < ".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in reversed(ours[-4:]))
     return (
         f"unforeseen {type(error).__name__} at {where}; its text is withheld, it may name a patient"

@@ -6,7 +6,7 @@ ends. Set-up is skipped where it was done before: a second run takes seconds to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from sqlalchemy import create_engine
 
-from reengage import campaigns, store
+from reengage import store
+from reengage.campaigns import Campaign, load_campaigns
 from reengage.embedded import airflow, postgres
 from reengage.embedded.layout import Layout
 from reengage.embedded.processes import ProcessError
@@ -80,9 +81,16 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
 
 def run_campaigns(site: Site, job: Job, console: Console) -> None:
     """Run every campaign's DAG once and wait. Raises CampaignFailedError naming what failed."""
-    found, broken = campaigns.load_campaigns(site.layout.home)
+    found, broken = load_campaigns(site.layout.home)
     for error in broken:
         console.print(f"[red]left out:[/] {error}")
+    failed = run_each(site, job, console, found)
+    if failed or broken:
+        raise CampaignFailedError("\n".join(failed) or "a campaign file is broken, see above")
+
+
+def run_each(site: Site, job: Job, console: Console, found: Sequence[Campaign]) -> list[str]:
+    """Run these campaigns' DAGs side by side; gives why, for each that failed."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     client = site.airflow.client
     runs: dict[str, str] = {}
@@ -94,9 +102,7 @@ def run_campaigns(site: Site, job: Job, console: Console) -> None:
         conf: dict[str, Any] = {"dry": job.dry}
         client.trigger(dag_id, runs[dag_id], conf)
     states = _wait(site, runs, console)
-    failed = [_why(site, dag_id, runs[dag_id]) for dag_id, s in states.items() if s != "success"]
-    if failed or broken:
-        raise CampaignFailedError("\n".join(failed) or "a campaign file is broken, see above")
+    return [_why(site, dag_id, runs[dag_id]) for dag_id, s in states.items() if s != "success"]
 
 
 def _wait(site: Site, runs: dict[str, str], console: Console) -> dict[str, str]:

@@ -7,6 +7,7 @@ of the DAG run in Airflow's own books, from its start to its end.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from datetime import date, datetime
@@ -49,6 +50,7 @@ def main() -> int:
     """Measure and publish."""
     console = Console()
     with tempfile.TemporaryDirectory() as scratch:
+        os.environ["XDG_STATE_HOME"] = str(Path(scratch) / "state")  # its keys go with it
         layout = Layout(copy_home(HOME, Path(scratch) / "home"))
         (layout.home / "dags" / "bench_empty.py").write_text(EMPTY_DAG, encoding="utf-8")
         with main_job.site(layout, main_job.Job(), console) as site:

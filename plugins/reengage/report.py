@@ -114,7 +114,7 @@ def _funnel(row: Any) -> Funnel:
         living=row.living,
         inactive=row.inactive,
         candidates=row.candidates,
-        excluded={reason: int(count) for reason, count in row.excluded.items()},
+        excluded={reason: int(count) for reason, count in sorted(row.excluded.items())},
         eligible=row.eligible,
         held_out=row.held_out,
         outcomes={state: int(states.get(state, 0)) for state in _OUTCOMES},

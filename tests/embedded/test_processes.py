@@ -17,8 +17,10 @@ from reengage.embedded.layout import Layout
 from reengage.embedded.processes import (
     Process,
     ProcessError,
+    only_job,
     run_once,
     stop_group,
+    stop_job,
     stop_leftovers,
     wait_until,
 )
@@ -209,3 +211,35 @@ def test_a_failed_command_names_its_log(tmp_path: Path) -> None:
 def test_what_never_comes_true_is_named_when_the_time_is_up() -> None:
     with pytest.raises(ProcessError, match="the miracle did not happen within 0 s"):
         wait_until(lambda: False, seconds=0.05, what="the miracle", every=0.01)
+
+
+JOB = """
+import signal, sys
+from pathlib import Path
+from reengage.embedded.layout import Layout
+from reengage.embedded.processes import only_job
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+with only_job(Layout(Path(sys.argv[1]))):
+    print("under way", flush=True)
+    signal.pause()
+"""
+
+
+def test_a_second_job_is_refused_while_one_is_under_way_and_down_stops_that(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert stop_job(layout) is False
+    with subprocess.Popen(
+        [sys.executable, "-c", JOB, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "under way\n"
+        with (
+            pytest.raises(ProcessError, match=rf"under way \(process {job.pid}\)"),
+            only_job(layout),
+        ):
+            pass
+        assert stop_job(layout) is True
+        assert job.wait(10) == 3
+    with only_job(layout):
+        assert layout.job.read_text() == str(os.getpid())
+    assert stop_job(layout) is False

@@ -69,11 +69,12 @@ def ui(options: Namespace) -> int:
 
 def down(options: Namespace) -> int:
     """Stop what is left running."""
-    from reengage.embedded.processes import stop_leftovers
+    from reengage.embedded.processes import stop_job, stop_leftovers
 
     layout = Layout(HOME)
-    stopped = stop_leftovers(layout) + postgres.stop(layout.postgres)
-    Console().print(f"stopped {stopped} of our servers" if stopped else "nothing was running")
+    job = stop_job(layout)  # in its orderly way, which stops all that it started
+    left = stop_leftovers(layout) + postgres.stop(layout.postgres)
+    Console().print("stopped" if job or left else "nothing was running")
     return 0
 
 
@@ -270,16 +271,26 @@ def _summary(site: main_job.Site, job: main_job.Job, console: Console) -> None:
     console.print()
     reports.render(reports.read_funnels(engine, HOME, job.day), console)
     letters = site.layout.rehearsal if job.dry else site.layout.maildir
-    console.print(f"letters   {letters}  (open one: `mutt -f {letters}`, or any mail client)")
+    console.print(f"letters   {letters}, a Maildir: any mail client opens it", soft_wrap=True)
     console.print("report    .venv/bin/python -m reengage report")
     console.print("UI        make ui")
 
 
 def _end_orderly() -> None:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: everything it started is stopped."""
+    """Let each signal that ends a command do it as Ctrl-C does: all that it started is stopped.
+
+    Once: a second one must not break the stopping off half-way.
+    """
+    heeded = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
     def interrupt(number: int, frame: object) -> None:
+        for one in heeded:
+            signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in heeded:
         signal.signal(number, interrupt)

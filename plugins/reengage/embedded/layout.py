@@ -64,6 +64,11 @@ class Layout:
         return self.var / "sample"
 
     @property
+    def job(self) -> Path:
+        """Locked and signed by the run or UI that is under way."""
+        return self.var / "job"
+
+    @property
     def processes(self) -> Path:
         """One file per process group that is running, for `make down`."""
         return self.var / "processes"

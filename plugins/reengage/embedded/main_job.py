@@ -22,7 +22,7 @@ from reengage import store
 from reengage.campaigns import Campaign, load_campaigns
 from reengage.embedded import airflow, postgres
 from reengage.embedded.layout import Layout
-from reengage.embedded.processes import ProcessError
+from reengage.embedded.processes import ProcessError, only_job
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import ReengageError
 from reengage.keys import ensure_keyring
@@ -64,9 +64,9 @@ class CampaignFailedError(ReengageError):
 @contextmanager
 def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterator[Site]:
     """PostgreSQL with the data loaded, the relay and Airflow, all up; all stopped at the end."""
-    ensure_keyring(layout.keyring)
     clock = _Stopwatch(console)
-    with postgres.running(layout.postgres) as server:
+    with only_job(layout), postgres.running(layout.postgres) as server:
+        ensure_keyring(layout.keyring)
         clock.lap("PostgreSQL is up")
         _load_warehouse(layout, server, job, clock)
         store.migrate(store.connect(server.url("store")), layout.home)

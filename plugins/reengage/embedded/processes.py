@@ -9,6 +9,7 @@ machine almost surely: a file tells when its group began, and only that group is
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -24,6 +26,7 @@ from reengage.embedded.layout import Layout
 from reengage.errors import ReengageError
 
 GRACE_SECONDS = 10
+JOB_SECONDS = 60
 _PR_SET_PDEATHSIG = 1
 
 
@@ -90,11 +93,60 @@ def run_once(command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         )
 
 
+@contextmanager
+def only_job(layout: Layout) -> Iterator[None]:
+    """The block is the one job (a run or the UI) of this home.
+
+    Raises ProcessError when there is one already: two would share servers and stop each other's.
+    """
+    layout.var.mkdir(parents=True, exist_ok=True)
+    with layout.job.open("a+", encoding="ascii") as file:
+        if not _locked(file):
+            file.seek(0)
+            raise ProcessError(
+                f"a run or the UI of this checkout is under way (process {file.read()});"
+                " wait until it ends, or stop it with `make down`"
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def stop_job(layout: Layout) -> bool:
+    """Tell the job under way to stop, and wait until it has; whether there was one.
+
+    Its lock is held by a living process only, so the number in the file is nobody else's.
+    """
+    if not layout.job.exists():
+        return False
+    with layout.job.open("r", encoding="ascii") as file:
+        if _locked(file):
+            return False
+        signed = file.read()
+        if signed.isdecimal():
+            with suppress(ProcessLookupError):
+                os.kill(int(signed), signal.SIGTERM)
+        wait_until(lambda: _locked(file), seconds=JOB_SECONDS, what="the end of the job under way")
+    return True
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def stop_leftovers(layout: Layout) -> int:
     """Stop what a killed run left behind; gives the number of groups found running."""
     stopped = 0
     for entry in sorted(layout.processes.glob("*.pid")):
-        group, _, began = entry.read_text(encoding="ascii").partition(" ")
+        try:
+            group, _, began = entry.read_text(encoding="ascii").partition(" ")
+        except FileNotFoundError:  # its starter has just ended it
+            continue
         if group.isdecimal() and _is_same_group(int(group), began):
             stop_group(int(group))
             stopped += 1

@@ -6,14 +6,14 @@ PYTHON ?= python3
 PY := .venv/bin/python
 WHAT ?= overhead
 
-.venv/.locked: requirements.txt requirements-dev.txt
+.venv/.locked: requirements.txt requirements-dev.txt requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "Python 3.11 to 3.13 is needed; name one with PYTHON=python3.12"; exit 1; }
-	@[ -x $(PY) ] || $(PYTHON) -m venv .venv \
-	  || { echo "venv is missing: apt-get install python3-venv"; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || { rm -rf .venv && $(PYTHON) -m venv .venv; } \
+	  || { echo "Python lacks venv or its pip: apt-get install python3-venv"; exit 1; }
 	@echo "installing the locked requirements"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip sync --quiet --require-hashes \
+	@VIRTUAL_ENV="$(CURDIR)/.venv" .venv/bin/uv pip sync --quiet --require-hashes \
 	  requirements.txt requirements-dev.txt requirements-uv.txt
 	@echo "$(CURDIR)/plugins" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reengage.pth"
 	@touch $@
@@ -30,7 +30,7 @@ run: .venv/.locked ## Set up, run every campaign once in Airflow, print the funn
 ui: .venv/.locked ## The same, then stay up and print address and log-in
 	@$(PY) -m reengage ui $(JOB)
 
-JOB = $(if $(DATA),--data $(DATA)) $(if $(AS_OF),--as-of $(AS_OF)) $(if $(filter-out 0,$(DRY)),--dry)
+JOB = $(if $(DATA),--data "$(DATA)") $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(filter-out 0,$(DRY)),--dry)
 
 .PHONY: down
 down: .venv/.locked ## Stop whatever a run or the UI left running

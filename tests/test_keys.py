@@ -175,6 +175,25 @@ def test_a_destroyed_key_makes_what_it_sealed_unreadable(keyring: Keyring, key: 
         keyring.create_data_key(RUN).open(sealed, bound_to="batch/0")
 
 
+def test_a_destroyer_that_died_half_way_leaves_no_noise_where_a_key_is_looked_for(
+    keyring: Keyring, key: DataKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = key.seal(b"canary", bound_to="batch/0")
+
+    def dies(_: int) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reengage.keys.secrets.token_bytes", dies)
+        with pytest.raises(KeyboardInterrupt):
+            keyring.destroy_data_key(RUN)
+    assert not keyring.has_data_key(RUN)
+    with pytest.raises(KeyringError):
+        keyring.create_data_key(RUN).open(sealed, bound_to="batch/0")
+    keyring.destroy_data_key(RUN)
+    assert list((keyring.directory / "runs").iterdir()) == []
+
+
 def test_destroyers_at_the_same_moment_do_not_stumble(keyring: Keyring) -> None:
     for _ in range(10):
         run = uuid4()

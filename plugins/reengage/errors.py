@@ -7,6 +7,11 @@ to act on, and anything more would end in a log (SEC-10, OLN-12).
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
+_LIBRARY = str(Path(__file__).parent)
+
 
 class ReengageError(Exception):
     """Root of all errors raised on purpose. Its text is free of patient data by construction."""
@@ -42,3 +47,16 @@ class StoreError(ReengageError):
 
 class LetterError(ReengageError):
     """A composed letter breaks a rule of its campaign: nothing of the run may be sent."""
+
+
+def place_of(error: BaseException) -> str:
+    """Type and place of an unforeseen error, our innermost frame first; never its text.
+
+    Drivers quote rows and addresses in theirs (SEC-10, OLN-12).
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if frame.filename.startswith(_LIBRARY)] or frames
+    where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(ours[-4:]))
+    return (
+        f"unforeseen {type(error).__name__} at {where}; its text is withheld, it may name a patient"
+    )

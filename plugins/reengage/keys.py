@@ -77,9 +77,9 @@ class Keyring:
 
     def create_data_key(self, run_id: UUID) -> DataKey:
         """The run's data key: the one it has, or a new one when it has none."""
-        path = self._run_path(run_id)
-        if path.exists():
+        if self.has_data_key(run_id):
             return self.data_key(run_id)
+        path = self._run_path(run_id)
         path.parent.mkdir(mode=0o700, exist_ok=True)  # a key backup may come without it
         key = secrets.token_bytes(KEY_BYTES)
         _write_new(path, _seal(self._wrap, key, str(run_id).encode()))
@@ -104,12 +104,18 @@ class Keyring:
     def destroy_data_key(self, run_id: UUID) -> None:
         """Make everything sealed for the run unreadable, for good. Repeating it is harmless."""
         path = self._run_path(run_id)
+        doomed = path.with_suffix(".destroyed")
+        # Renamed first: one that dies half-way leaves no noise where a key is looked for.
+        with suppress(FileNotFoundError):
+            path.rename(doomed)
         # Overwritten before it is unlinked: cheap, though no promise on flash media.
-        with suppress(FileNotFoundError), path.open("r+b") as file:
-            file.write(secrets.token_bytes(path.stat().st_size))
+        with suppress(FileNotFoundError), doomed.open("r+b") as file:
+            file.write(secrets.token_bytes(os.fstat(file.fileno()).st_size))
             file.flush()
             os.fsync(file.fileno())
-        path.unlink(missing_ok=True)
+        doomed.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            _sync_directory(path.parent)
 
     def dkim_key(self) -> bytes:
         """The practice's DKIM private key, RSA 2048, PEM (RFC 6376 section 3.3.3).
@@ -230,3 +236,13 @@ def _write_new(path: Path, content: bytes) -> None:
         pass
     finally:
         temporary.unlink()
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Let a name that was made or removed survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

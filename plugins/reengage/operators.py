@@ -10,17 +10,15 @@ Rooms are imported when a task runs, so that parsing the DAG files stays cheap.
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
-from reengage.errors import ReengageError, RelayError, StoreError
+from reengage.errors import ReengageError, RelayError, StoreError, place_of
 from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
     from reengage.pipeline.plan import Chunk
     from reengage.pipeline.run import Run
-
-_LIBRARY = str(Path(__file__).parent)
 
 RETRYABLE = (RelayError, StoreError)
 """Errors that time may mend; any other needs a person, so a retry would only repeat it."""
@@ -57,8 +53,10 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         except ReengageError as error:
             kind = AirflowException if isinstance(error, RETRYABLE) else AirflowFailException
             failure = kind(f"{type(error).__name__}: {error}")
+        except AirflowTaskTimeout:  # a BaseException
+            failure = AirflowException(self._overdue(started))
         except Exception as error:
-            failure = AirflowException(_place_of(error))
+            failure = AirflowException(place_of(error))
         self._record_step(context, started, "failed" if failure else "success")
         if failure is not None:
             context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
@@ -76,6 +74,13 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         """Do this task's work for `run`; counts and ids only may be returned."""
         raise NotImplementedError
 
+    def _overdue(self, started: datetime) -> str:
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        return (
+            f"{self.task_id} was stopped by its time limit after {seconds:.0f} s;"
+            " what it did is kept: clear the task and it goes on where it stopped"
+        )
+
     def _record_step(self, context: Context, started: datetime, outcome: str) -> None:
         from reengage.pipeline.steps import record_step
 
@@ -89,7 +94,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
                 started_at=started,
                 outcome=outcome,
             )
-        except Exception as error:
+        except (Exception, AirflowTaskTimeout) as error:
             # A store that is down must not hide why the task itself failed.
             self.log.warning("the step's time was not recorded: %s", type(error).__name__)
 
@@ -209,13 +214,3 @@ def run_id_of(context: Context) -> UUID:
 
     dag_run = context["dag_run"]
     return derive_run_id(dag_run.dag_id, dag_run.run_id)
-
-
-def _place_of(error: BaseException) -> str:
-    """Type and place of an unforeseen error; its text may quote a patient and is dropped."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if frame.filename.startswith(_LIBRARY)] or frames
-    where = " < ".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in reversed(ours[-4:]))
-    return (
-        f"unforeseen {type(error).__name__} at {where}; its text is withheld, it may name a patient"
-    )

@@ -1,16 +1,62 @@
--- The last look before a claim: may these patients still be written to, and at which address?
--- Parameters: patient_keys, as_of, now, slug, consent_purposes. Reads the warehouse as it is now.
+-- The last look before a claim: may these patients still be written to, at which address, and does
+-- what each letter speaks of still stand? One row per letter, `number` its place in the arrays; more
+-- than one where a view has a key twice.
+-- Parameters: patient_keys, appointment_keys, medication_keys (one element per letter), as_of, now,
+-- zone, inactive_days, slug, consent_purposes. Reads the warehouse as it is now.
 -- What it dates up to a minute ahead of our clock counts as having happened: the clocks differ.
 WITH
 day AS (
-    SELECT CAST(:as_of AS date) AS as_of, CAST(:now AS timestamptz) + INTERVAL '1 minute' AS ends
+    SELECT
+        CAST(:as_of AS date) AS as_of,
+        CAST(:now AS timestamptz) + INTERVAL '1 minute' AS ends,
+        CAST(CAST(:as_of AS date) + 1 - CAST(:inactive_days AS int) AS timestamp)
+            AT TIME ZONE :zone AS inactive_since
 ),
+letter AS (
+    SELECT number, patient_key, appointment_key, medication_key
+    FROM unnest(
+        CAST(:patient_keys AS text[]),
+        CAST(:appointment_keys AS text[]),
+        CAST(:medication_keys AS text[])
+    ) WITH ORDINALITY AS one (patient_key, appointment_key, medication_key, number)
+),
+-- One row per patient; the medicine is asked about below, since two letters may name two of them.
 asked AS (
-    SELECT unnest(CAST(:patient_keys AS text[])) AS patient_key, CAST(NULL AS text) AS medication_key
+    SELECT DISTINCT patient_key, CAST(NULL AS text) AS medication_key FROM letter
 ),
 -- include: extract/parts/standing.sql
+,
+looked AS (
+    SELECT
+        letter.number,
+        standing.recipient,
+        a.start_at,
+        a.location,
+        standing.reasons || array_remove(ARRAY[
+            CASE WHEN EXISTS (
+                SELECT 1 FROM contract.visit AS v
+                WHERE v.patient_key = letter.patient_key AND v.status <> 'cancelled'
+                  AND v.start_at >= day.inactive_since AND v.start_at < day.ends
+            ) THEN 'returned' END,
+            CASE WHEN letter.appointment_key IS NOT NULL
+                  AND a.status IS DISTINCT FROM 'booked' THEN 'appointment_changed' END,
+            CASE WHEN letter.medication_key IS NOT NULL                                       -- PRV-10
+                  AND (m.medication_key IS NULL OR m.end_at < day.ends OR m.lapsed_on < day.as_of)
+                 THEN 'prescription_ended' END,
+            CASE WHEN m.sensitive_class IS NOT NULL THEN 'sensitive_medicine' END             -- PRV-32
+        ], NULL) AS reasons
+    FROM letter
+    CROSS JOIN day
+    JOIN standing ON standing.patient_key = letter.patient_key
+    LEFT JOIN contract.appointment AS a
+        ON a.appointment_key = letter.appointment_key AND a.patient_key = letter.patient_key
+    LEFT JOIN contract.medication AS m
+        ON m.medication_key = letter.medication_key AND m.patient_key = letter.patient_key
+)
 SELECT
-    patient_key,
+    number,
     reasons,
-    CASE WHEN cardinality(reasons) = 0 THEN recipient END AS recipient
-FROM standing
+    CASE WHEN cardinality(reasons) = 0 THEN recipient END AS recipient,
+    CASE WHEN cardinality(reasons) = 0 THEN start_at END AS appointment_start_at,
+    CASE WHEN cardinality(reasons) = 0 THEN location END AS appointment_location
+FROM looked

@@ -1,4 +1,6 @@
 -- Inactive patients with a medicine that is currently prescribed: one each, the latest begun.
+-- Only of active prescriptions, neither ended nor lapsed by the end of the day: stricter than the 90
+-- calendar days after a lapse that PRV-10 allows.
 -- A medicine of a sensitive class is chosen only where there is no other, and then excluded
 -- downstream with its reason, so that the report shows it. The period is a refill cycle of 30 days.
 -- Gives the audience columns (see docs/campaigns.md).
@@ -11,5 +13,7 @@ SELECT DISTINCT ON (inactive.patient_key)
 FROM inactive
 JOIN contract.medication AS m ON m.patient_key = inactive.patient_key
 CROSS JOIN day
-WHERE m.start_at < day.ends AND (m.end_at IS NULL OR m.end_at >= day.ends)
+WHERE m.start_at < day.ends
+  AND (m.end_at IS NULL OR m.end_at >= day.ends)
+  AND (m.lapsed_on IS NULL OR m.lapsed_on >= day.as_of)
 ORDER BY inactive.patient_key, (m.sensitive_class IS NOT NULL), m.start_at DESC, m.medication_key

@@ -8,6 +8,22 @@ WITH day AS (
         CAST(CAST(:as_of AS date) + 1 AS timestamp) AT TIME ZONE :zone AS midnight,
         CAST(CAST(:as_of AS date) + 1 - CAST(:inactive_days AS int) AS timestamp)
             AT TIME ZONE :zone AS window_opens
+),
+-- Forms of a purpose that is needed with six elements and three notices, in force, not revoked.
+-- Not materialized: of a large warehouse only the forms of those who were staged are looked at.
+sound AS NOT MATERIALIZED (
+    SELECT a.patient_key, a.purpose, a.authorization_key
+    FROM contract."authorization" a CROSS JOIN day
+    WHERE a.purpose = ANY (CAST(:consent_purposes AS text[]))
+      AND a.signed_at < day.midnight
+      AND (a.revoked_at IS NULL OR a.revoked_at >= day.midnight)
+      AND a.information IS NOT NULL AND a.discloser IS NOT NULL
+      AND a.recipient IS NOT NULL AND a.purpose_text IS NOT NULL
+      AND a.form_version IS NOT NULL
+      AND coalesce(CAST(a.expires_on AS text), a.expires_event) IS NOT NULL
+      AND (a.expires_on IS NULL OR a.expires_on >= day.today)
+      AND a.notice_revocation AND a.notice_conditioning AND a.notice_redisclosure
+      AND (a.purpose <> 'marketing' OR NOT (a.compound OR a.conditioned))
 )
 SELECT
     s.patient_key,
@@ -20,26 +36,16 @@ SELECT
         AND NOT EXISTS (SELECT 1 FROM contract.visit v
                         WHERE v.patient_key = s.patient_key AND v.status <> 'cancelled'
                           AND v.start_at >= day.window_opens AND v.start_at < day.midnight),
-    -- Every purpose that is needed has a form with six elements and three notices in force.
+    -- Every purpose that is needed has such a form; and the one that the row cites is such a form.
     NOT EXISTS (
         SELECT 1 FROM unnest(CAST(:consent_purposes AS text[])) AS needed (purpose)
-        WHERE NOT EXISTS (
-            SELECT 1 FROM contract."authorization" a
-            WHERE a.patient_key = s.patient_key AND a.purpose = needed.purpose
-              AND a.signed_at < day.midnight
-              AND a.information IS NOT NULL AND a.discloser IS NOT NULL
-              AND a.recipient IS NOT NULL AND a.purpose_text IS NOT NULL
-              AND a.form_version IS NOT NULL
-              AND coalesce(CAST(a.expires_on AS text), a.expires_event) IS NOT NULL
-              AND (a.expires_on IS NULL OR a.expires_on >= day.today)
-              AND a.notice_revocation AND a.notice_conditioning AND a.notice_redisclosure
-              AND (a.purpose <> 'marketing' OR NOT (a.compound OR a.conditioned))
-        )
+        WHERE NOT EXISTS (SELECT 1 FROM sound
+                          WHERE sound.patient_key = s.patient_key
+                            AND sound.purpose = needed.purpose)
     ),
-    EXISTS (SELECT 1 FROM contract."authorization" a
-            WHERE a.authorization_key = s.authorization_key AND a.patient_key = s.patient_key
-              AND a.purpose = ANY (CAST(:consent_purposes AS text[]))
-              AND (a.revoked_at IS NULL OR a.revoked_at >= day.midnight)),
+    EXISTS (SELECT 1 FROM sound
+            WHERE sound.authorization_key = s.authorization_key
+              AND sound.patient_key = s.patient_key),
     NOT EXISTS (SELECT 1 FROM contract.opt_out o
                 WHERE o.patient_key = s.patient_key AND o.at < day.midnight
                   AND coalesce(o.campaign, :slug) = :slug),
@@ -59,12 +65,18 @@ SELECT
                      WHERE r.patient_key = s.patient_key AND r.email = s.recipient
                        AND r.blocked = false)
     END,
-    EXISTS (SELECT 1 FROM contract.contact c
-            WHERE c.patient_key = s.patient_key AND c.email = s.recipient
-              AND c.verified_at < day.midnight)
-        OR EXISTS (SELECT 1 FROM contract.representative r
-                   WHERE r.patient_key = s.patient_key AND r.email = s.recipient
-                     AND r.verified_at < day.midnight),
+    -- Of the very one to write to: another's verified address vouches for nobody.
+    CASE
+        WHEN EXISTS (SELECT 1 FROM contract.patient p
+                     WHERE p.patient_key = s.patient_key
+                       AND p.birth_date <= day.today - INTERVAL '18 years')
+        THEN EXISTS (SELECT 1 FROM contract.contact c
+                     WHERE c.patient_key = s.patient_key AND c.email = s.recipient
+                       AND c.verified_at < day.midnight)
+        ELSE EXISTS (SELECT 1 FROM contract.representative r
+                     WHERE r.patient_key = s.patient_key AND r.email = s.recipient
+                       AND r.blocked = false AND r.verified_at < day.midnight)
+    END,
     EXISTS (SELECT 1 FROM contract.patient p
             WHERE p.patient_key = s.patient_key AND p.sensitive_programme = false),
     NOT EXISTS (SELECT 1 FROM contract.medication m

@@ -1,7 +1,8 @@
 -- Claim letters for sending: the last look and the change of state are one statement, so that an
 -- opt-out or suppression committed a moment ago wins. What the warehouse said of these letters is
 -- handed in with the time of reading and counts for one minute only.
--- Parameters: letter_ids, recipients, reasons (one each per letter), claim, warehouse_read_at, now.
+-- Parameters: letter_ids, recipients, reasons (one each per letter), claim, warehouse_read_at, now,
+-- cap_days.
 WITH looked AS (
     SELECT
         l.letter_id,
@@ -10,6 +11,13 @@ WITH looked AS (
             WHEN EXISTS (SELECT 1 FROM opt_out o WHERE o.patient = l.patient
                          AND (o.campaign IS NULL OR o.campaign = l.campaign)) THEN 'opted_out'
             WHEN EXISTS (SELECT 1 FROM suppression s WHERE s.recipient = known.recipient) THEN 'address_suppressed'
+            -- Whatever run composed them: never two letters of a campaign within its cap.
+            WHEN EXISTS (SELECT 1 FROM letter o
+                         WHERE o.patient = l.patient AND o.campaign = l.campaign
+                           AND o.letter_id <> l.letter_id AND o.rehearsal IS NULL
+                           AND o.state IN ('claimed', 'attempted', 'sent', 'unknown')
+                           AND abs(o.campaign_date - l.campaign_date) < CAST(:cap_days AS int))
+                 THEN 'frequency_cap'
             ELSE known.reason
         END AS reason
     FROM unnest(CAST(:letter_ids AS uuid[]), CAST(:recipients AS text[]), CAST(:reasons AS text[]))

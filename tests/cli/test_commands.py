@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from daily import Practice
 from reengage import keys
@@ -400,3 +401,32 @@ def test_an_interrupted_command_ends_with_130(
     monkeypatch.setattr(commands, "check", interrupted)
     assert main(["check"]) == 130
     assert capsys.readouterr().err == "stopped\n"
+
+
+# --- errors that nobody foresaw ---
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (psycopg.DataError("canary.4711"), "a database did not answer as expected (DataError)"),
+        (ValueError("canary.4711"), "unforeseen ValueError at main.py:"),
+    ],
+    ids=["driver", "other"],
+)
+def test_an_error_that_may_quote_a_row_ends_as_one_line_without_its_text(
+    error: Exception,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(commands, "report", fails)
+    assert main(["report"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    [line] = output.err.splitlines()
+    assert line.startswith(f"error: {told}")
+    assert "canary" not in line

@@ -304,3 +304,56 @@ def _setting(server: Postgres, name: str) -> str:
         row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
     assert row is not None
     return str(row[0])
+
+
+# --- run by root: the directories above ---
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user")
+
+
+@needs_root
+def test_the_directories_above_become_passable_at_most_and_never_readable(
+    initialized: Path, tmp_path: Path
+) -> None:
+    private, shared, group = (tmp_path / p for p in ("a", "a/b", "a/b/c"))
+    directory = copied(initialized, group / "var" / "data")
+    for path, bits in ((private, 0o700), (shared, 0o1751), (group, 0o2750)):
+        path.chmod(bits)
+    above = {path: mode(path) for path in tmp_path.parents}
+    with postgres.running(directory) as server:
+        assert answers(server)
+    assert [oct(mode(path)) for path in (private, shared, group)] == ["0o711", "0o1751", "0o2751"]
+    assert mode(directory) == 0o700
+    assert {path: mode(path) & ~0o011 for path in above} == {
+        path: bits & ~0o011 for path, bits in above.items()
+    }
+
+
+@needs_root
+def test_a_first_start_leaves_the_directories_above_unreadable(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    with postgres.running(home / "var" / "data") as server:
+        assert answers(server)
+        process = postgres._postmaster(home / "var" / "data")
+        assert process is not None
+        assert 0 not in (*process.uids(), *process.gids())
+    assert (oct(mode(home)), oct(mode(home / "var"))) == ("0o711", "0o711")
+
+
+@needs_root
+def test_the_private_directory_of_another_user_is_left_alone_and_told(tmp_path: Path) -> None:
+    home = tmp_path / "alice"
+    home.mkdir(mode=0o700)
+    os.chown(home, 12345, 12345)
+    with (
+        pytest.raises(ProcessError, match=r"run this as the user that owns .*alice, or move"),
+        postgres.running(home / "checkout" / "data"),
+    ):
+        pass
+    assert oct(mode(home)) == "0o700"

@@ -17,8 +17,8 @@ from reengage.embedded import postgres
 from reengage.embedded.home import copy_home
 from reengage.errors import GateError, StoreError
 from reengage.pipeline import check_letters as checking
-from reengage.pipeline.check_letters import _is_filled_in, check_letters
-from reengage.pipeline.letter import PLACEHOLDER, Addressed, identity_of
+from reengage.pipeline.check_letters import check_letters, filled_in
+from reengage.pipeline.letter import BLANK, Addressed, identity_of
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
@@ -361,21 +361,24 @@ def test_values_that_begin_one_another_pass(practice: Practice) -> None:
     assert check_letters(run, CHUNK) == len(pairs)
 
 
-@pytest.mark.parametrize(
-    ("found", "is_so"),
-    [
-        ("Hi Al Al.", True),
-        ("Hi Al.", True),
-        ("Hi Al Al", False),
-        ("Hi Al Al..", False),
-        ("Hi .", False),
-    ],
-)
-def test_of_values_that_begin_one_another_the_longest_is_tried_first(
-    found: str, is_so: bool
-) -> None:
-    assert _is_filled_in(found, f"Hi {PLACEHOLDER}.", ["Al", "Al Al"]) == is_so
-    assert _is_filled_in("Al Al Al", f"{PLACEHOLDER} Al", ["Al", "Al Al"])
+def test_each_field_stands_in_its_own_place_and_a_missing_one_stays_blank() -> None:
+    one, two, three = (f"{BLANK}{name}{BLANK}" for name in ("one", "two", "three"))
+    assert filled_in(f"{one}, {two} {three} {one}", {"one": two, "two": "2"}) == (
+        f"{two}, 2 {three} {two}"
+    )
+
+
+def test_two_fields_in_each_others_places_are_red(practice: Practice) -> None:
+    practice.world.patient("p1", medication={"name": "Metformin", "dosage_text": "500 MG"})
+    run = composed(practice, "medication_reminder")
+
+    def swapped(letter: Addressed) -> Addressed:
+        declared = {"name": letter.declared["dosage"], "dosage": letter.declared["name"]}
+        return replace(letter, declared=declared)
+
+    Letters(practice, run).tamper(swapped, index=0)
+    with pytest.raises(GateError, match="undeclared_parts"):
+        check_letters(run, CHUNK)
 
 
 # --- what was not checked is not sent ---

@@ -18,14 +18,13 @@ from hypothesis import strategies as st
 from reengage import staging
 from reengage.errors import ConfigurationError, SourceDataError, StoreError
 from reengage.keys import Keyring
+from reengage.pipeline.decide import calendar_period, recipient_pseudonym
 from reengage.pipeline.extract import (
     ENVELOPE,
     Extracted,
-    calendar_period,
     candidate_statement,
     cohort_parameters,
     extract,
-    recipient_pseudonym,
 )
 from reengage.pipeline.letter import Addressed, identity_of, write_letters
 from reengage.pipeline.plan import plan
@@ -362,7 +361,7 @@ EARLIER: list[tuple[str, int, str, bool, list[str]]] = [
     # state, days before, period, of a rehearsal, reasons; the cap is 30 days
     ("sent", 10, "this", False, ["already_written", "frequency_cap"]),
     ("sent", 40, "this", False, ["already_written"]),
-    ("withheld", 10, "this", False, ["already_written"]),
+    ("withheld", 10, "this", False, []),  # offered to nobody
     ("refused", 10, "other", False, []),
     ("withheld", 10, "other", False, []),
     ("sent", 29, "other", False, ["frequency_cap"]),
@@ -491,7 +490,10 @@ def test_every_field_of_a_row_is_what_the_campaign_declares(practice: Practice) 
         "time_zone": "America/Chicago",
         "period_key": run.keyring.pseudonym("period", "appointment-p1"),
         "authorization_key": "authorization-p1",
-        "expires_at": NOW + timedelta(days=7),
+        "appointment_key": "appointment-p1",
+        "medication_key": None,
+        # letter_valid_days: 3, to the midnight of the campaign's time zone.
+        "expires_at": datetime(2025, 6, 5, 5, 0, tzinfo=UTC),
         "appointment.start_at": NOW + timedelta(days=7),
         "appointment.location": "Clinic p1, 1 Main Street",
     }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from daily import Practice
@@ -21,7 +22,9 @@ from reengage.pipeline.send import in_send_window, send
 from reengage.pipeline.settle import settle, shred
 from reengage.settings import HOME, Settings
 from simulators.smtp import HostileRelay
-from world import NOW
+from world import NOW, World
+
+Change = Callable[[World, str], None]
 
 CHANGES: dict[str, tuple[str, str, Mapping[str, Any]]] = {
     # the reason it is withheld for, and what changes in the warehouse once the letters are sealed
@@ -63,6 +66,126 @@ def test_what_was_added_to_the_warehouse_since_extraction_withholds_the_letter(
     expected = {key: reason for key, (reason, _, _) in ADDITIONS.items()}
     assert reasons(changing_practice, run) == expected
     assert len(relay.letters) == 2
+
+
+def booked(**row: Any) -> Change:
+    return lambda world, key: world.change("appointment", key, **row)
+
+
+def of_another(world: World, key: str) -> None:
+    world.execute(
+        "UPDATE contract.appointment SET patient_key = 'x' WHERE patient_key = :key", key=key
+    )
+
+
+def came(start_at: datetime, status: str = "finished") -> Change:
+    return lambda world, key: world.set(
+        "visit", visit_key=f"new-{key}", patient_key=key, start_at=start_at, status=status
+    )
+
+
+def gone(view: str) -> Change:
+    return lambda world, key: world.execute(
+        f'DELETE FROM contract."{view}" WHERE patient_key = :key', key=key
+    )
+
+
+def twice(view: str) -> Change:
+    return lambda world, key: world.execute(
+        f'INSERT INTO contract."{view}" SELECT * FROM contract."{view}" WHERE patient_key = :key',
+        key=key,
+    )
+
+
+# 180 days up to and including the day, in Chicago, where it was winter when they began.
+WINDOW_OPENS = datetime(2024, 12, 5, 6, 0, tzinfo=UTC)
+APPOINTMENTS: list[dict[str, tuple[str, Change]]] = [
+    {
+        "p0": ("appointment_changed", booked(status="cancelled")),
+        "p1": ("appointment_changed", gone("appointment")),
+        "p2": ("appointment_changed", booked(start_at=NOW + timedelta(days=7, minutes=15))),
+        "p3": ("appointment_changed", booked(location="Another clinic")),
+        "p4": ("appointment_changed", of_another),
+    },
+    {
+        "p0": ("returned", came(NOW)),
+        "p1": ("returned", came(WINDOW_OPENS)),
+        "p2": ("sent", came(WINDOW_OPENS - timedelta(seconds=1))),
+        "p3": ("sent", came(NOW, status="cancelled")),
+        "p4": ("sent", came(NOW + timedelta(minutes=2))),
+    },
+    {
+        "p0": ("ambiguous", twice("contact")),
+        "p1": ("ambiguous", twice("patient")),
+        "p2": ("ambiguous", twice("appointment")),
+        "p3": ("sent", twice("visit")),
+        "p4": ("sent", booked(booked_at=NOW, service_line="other")),
+    },
+]
+
+
+@pytest.mark.parametrize("changes", APPOINTMENTS)
+def test_a_letter_goes_only_while_what_it_says_is_so(
+    changes: Mapping[str, tuple[str, Change]],
+    changing_practice: Practice,
+    ready: Ready,
+    relay: HostileRelay,
+) -> None:
+    """PRV-17, PRV-18."""
+    for key, (_, change) in changes.items():
+        change(changing_practice.world, key)
+    run = run_of(changing_practice, ready.live)
+    send(run, CHUNK)
+    expected = {key: reason for key, (reason, _) in changes.items()}
+    assert reasons(changing_practice, run) == expected
+    assert len(relay.letters) == list(expected.values()).count("sent")
+
+
+def medicine(**row: Any) -> Change:
+    return lambda world, key: world.change("medication", key, **row)
+
+
+MEDICINES: dict[str, tuple[str, Change]] = {
+    "p0": ("prescription_ended", medicine(end_at=NOW)),
+    "p1": ("prescription_ended", medicine(lapsed_on=NOW.date() - timedelta(days=1))),
+    "p2": ("prescription_ended", gone("medication")),
+    "p3": ("sensitive_medicine", medicine(sensitive_class="hiv")),
+    "p4": ("ambiguous", twice("medication")),
+    "p5": ("sent", medicine(end_at=NOW + timedelta(days=1), lapsed_on=NOW.date())),
+}
+
+
+def test_a_medicine_is_named_only_while_it_is_prescribed(practice: Practice) -> None:
+    """PRV-10, PRV-32; and a cancelled appointment is nothing to this letter."""
+    for key in MEDICINES:
+        practice.world.patient(key)
+    run = practice.open("medication_reminder")
+    chunks = practice.hurry(run)
+    for key, (_, change) in MEDICINES.items():
+        change(practice.world, key)
+        practice.world.change("appointment", key, status="cancelled")
+    for chunk in chunks:
+        send(run, chunk)
+    assert reasons(practice, run) == {key: reason for key, (reason, _) in MEDICINES.items()}
+
+
+def test_a_medicine_of_one_letter_is_not_held_against_another(practice: Practice) -> None:
+    """A deferred letter and a new one of the same patient may go in one batch."""
+    practice.world.patient("p0")
+    run = practice.open("medication_reminder")
+    [chunk] = practice.hurry(run)
+    with run.store.connect() as connection:
+        [one] = outbox.open_letters(connection, run, chunk["number"], outbox.clock(connection))
+    other = replace(
+        one, letter_id=uuid4(), letter=replace(one.letter, medication_key="another, and gone")
+    )
+    assert room.last_look(run, [one, other]) == {other.letter_id: "prescription_ended"}
+    assert room.last_look(run, [other, one]) == {other.letter_id: "prescription_ended"}
+    # Sealed before letters had keys: only the patient can be asked about.
+    older = replace(one, letter=replace(one.letter, medication_key=None))
+    practice.world.change("medication", "p0", sensitive_class="hiv")
+    older = replace(older, letter_id=uuid4())
+    assert room.last_look(run, [older, one]) == {one.letter_id: "sensitive_medicine"}
 
 
 def test_a_patient_who_vanished_and_one_whose_case_changed(
@@ -178,10 +301,12 @@ def test_an_agreement_that_ended_overnight_ends_the_sending(
 ) -> None:
     practice, path = registry
     _write(path, path.read_text(encoding="utf-8").replace("2099-12-31", "2025-06-02"))
+    run = run_of(practice, ready.live)
+    overnight = replace(run, settings=practice.at(NOW + timedelta(days=1)).settings)
     with pytest.raises(VendorError, match="expired on 2025-06-02"):
-        send(run_of(practice.at(NOW + timedelta(days=1)), ready.live), CHUNK)
+        send(overnight, CHUNK)
     assert relay.connections == 0
-    assert send(run_of(practice, ready.live), CHUNK) == {"sent": LETTERS}  # its last day
+    assert send(run, CHUNK) == {"sent": LETTERS}  # its last day
 
 
 # The send window: 08:00 to 20:00 in Chicago

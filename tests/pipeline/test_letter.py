@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
@@ -18,7 +19,7 @@ from reengage.pipeline.letter import Addressed, identity_of, write_letters
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from sqlalchemy import text
-from world import NOW
+from world import DAY, NOW
 
 ALL = Chunk(number=0, first=0, last=0)
 CAMPAIGNS = ("appointment_reminder", "health_education", "medication_reminder")
@@ -35,14 +36,23 @@ def due(practice: Practice, campaign: str = "appointment_reminder") -> Run:
 
 def found(practice: Practice, run: Run) -> dict[str, EmailMessage]:
     """The composed letters by the patient's key."""
-    opened = {}
+    return {
+        letter.patient_key: message_from_bytes(letter.message, policy=SMTP)  # type: ignore[misc]
+        for letter in addressed(practice, run)
+    }
+
+
+def addressed(practice: Practice, run: Run) -> list[Addressed]:
+    """The composed letters, opened."""
+    opened = []
     for row in practice.rows("SELECT * FROM letter WHERE run_id = :r", r=run.run_id):
         identity = identity_of(*(str(row[name]) for name in ("campaign", "patient", "period")))
         sealed = row["sealed"]
         assert isinstance(sealed, bytes)
-        letter = Addressed.from_bytes(run.data_key.open(sealed, bound_to=f"letter/{identity}"))
-        opened[letter.patient_key] = message_from_bytes(letter.message, policy=SMTP)
-    return opened  # type: ignore[return-value]
+        opened.append(
+            Addressed.from_bytes(run.data_key.open(sealed, bound_to=f"letter/{identity}"))
+        )
+    return opened
 
 
 def contents(message: EmailMessage) -> dict[str, str]:
@@ -228,9 +238,14 @@ def test_a_field_that_cannot_be_written_names_its_column_and_no_value(
     location: str | None, fault: str, practice: Practice
 ) -> None:
     """EML-02, OLN-12."""
-    practice.world.patient("p1", appointment={"location": location})
+    practice.world.patient("p1")
     practice.world.patient("p2")
     run = due(practice)
+    with run.store.begin() as store:  # as if the extraction had let it pass
+        [rows] = staging.read_parts(store, run.data_key, [0])
+        staging.clear_batch(store, run.run_id)
+        rows = [{**row, "appointment.location": location} for row in rows]
+        staging.write_part(store, run.data_key, 0, rows)
     with pytest.raises(LetterError) as refused:
         write_letters(run, ALL)
     message = str(refused.value)
@@ -239,7 +254,6 @@ def test_a_field_that_cannot_be_written_names_its_column_and_no_value(
     assert "mend" in message
     assert "canary" not in message
     assert practice.states() == {}
-    practice.world.change("appointment", "p1", location="Main Street")
     assert write_letters(due(practice), ALL) == 2
 
 
@@ -274,14 +288,50 @@ def test_a_letter_of_the_period_that_another_run_wrote_is_not_written_again(
     assert practice.states() == {"composed": 1}
 
 
-def test_a_letter_is_useless_once_the_appointment_has_begun(practice: Practice) -> None:
-    practice.world.patient("p1")
-    practice.world.patient("p2", appointment=None)
+def test_a_letter_is_useless_after_its_days_or_once_the_appointment_has_begun(
+    practice: Practice,
+) -> None:
+    soon = NOW + timedelta(days=1)
+    practice.world.patient("p1", appointment={"start_at": soon})
+    practice.world.patient("p2")
     write_letters(due(practice), ALL)
-    write_letters(due(practice, "health_education"), ALL)
-    rows = practice.rows("SELECT campaign, expires_at FROM letter")
-    assert {row["campaign"]: row["expires_at"] for row in rows} == {
-        "appointment_reminder": NOW + timedelta(days=7),
-        # letter_valid_days: 3, to the midnight of the campaign's time zone.
-        "health_education": datetime(2025, 6, 5, 5, 0, tzinfo=UTC),
+    rows = practice.rows("SELECT expires_at FROM letter ORDER BY expires_at")
+    # letter_valid_days: 3, to the midnight of the campaign's time zone.
+    assert [row["expires_at"] for row in rows] == [soon, datetime(2025, 6, 5, 5, 0, tzinfo=UTC)]
+
+
+def test_a_letter_seals_what_it_speaks_of(practice: Practice) -> None:
+    practice.world.patient("p1")
+    sealed = {}
+    for campaign in CAMPAIGNS[::2]:
+        run = due(practice, campaign)
+        write_letters(run, ALL)
+        [sealed[campaign]] = addressed(practice, run)
+    booking, prescription = sealed.values()
+    assert (booking.appointment_key, booking.medication_key) == ("appointment-p1", None)
+    assert booking.appointment == {
+        "start_at": (NOW + timedelta(days=7)).isoformat(),
+        "location": "Clinic p1, 1 Main Street",
     }
+    assert (prescription.appointment_key, prescription.medication_key) == (None, "medication-p1")
+    assert prescription.appointment == {}
+    assert Addressed.from_bytes(booking.to_bytes()) == booking
+
+
+def test_a_letter_sealed_before_there_were_keys_can_still_be_opened() -> None:
+    head = {"patient_key": "p1", "recipient": "p1@example.org", "language": "en", "declared": {}}
+    letter = Addressed.from_bytes(json.dumps(head).encode() + b"\nSubject: x\n\nbody")
+    assert (letter.appointment_key, letter.medication_key, letter.appointment) == (None, None, {})
+    assert letter.message == b"Subject: x\n\nbody"
+
+
+@pytest.mark.parametrize(
+    ("lapsed_on", "count"),
+    [(None, 1), (DAY, 1), (DAY - timedelta(days=1), 0), (DAY - timedelta(days=91), 0)],
+)
+def test_a_lapsed_prescription_is_not_reminded_of(
+    lapsed_on: date | None, count: int, practice: Practice
+) -> None:
+    """PRV-10."""
+    practice.world.patient("p1", medication={"lapsed_on": lapsed_on})
+    assert practice.extracted(practice.open("medication_reminder", dry=True)).candidates == count

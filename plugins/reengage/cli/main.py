@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from reengage.errors import ReengageError
+from reengage.errors import ReengageError, place_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
     options = _parser().parse_args(arguments)
     # Imported per command: `report` must not pay for what `run` needs.
+    from psycopg import Error as DriverError
     from sqlalchemy.exc import SQLAlchemyError
 
     from reengage.cli import commands
@@ -29,13 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReengageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, DriverError) as error:
         # A driver's text may quote a row or a password; its kind is enough to know where to look.
         print(
             f"error: a database did not answer as expected ({type(error).__name__}); check that"
             " the server is up and migrated, REENGAGE_STORE_URL and REENGAGE_WAREHOUSE_URL",
             file=sys.stderr,
         )
+        return 1
+    except Exception as error:
+        # Neither its text nor a traceback: both may quote a patient.
+        print(f"error: {place_of(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from reengage.embedded.client import START_SECONDS, AirflowClient
+from reengage.embedded.client import AirflowClient
 from reengage.embedded.layout import Layout
-from reengage.embedded.processes import Process, run_once, wait_until
+from reengage.embedded.processes import Process, run_once
 
 USER = "admin"
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
@@ -102,8 +102,8 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
 @contextmanager
 def running(layout: Layout, variables: Mapping[str, str]) -> Iterator[Airflow]:
     """Airflow with these variables, healthy; every process of it is gone at the end."""
-    layout.airflow.mkdir(parents=True, exist_ok=True)
-    layout.lineage.parent.mkdir(parents=True, exist_ok=True)
+    layout.make_private()
+    password = ensure_password(layout)
     env = {**os.environ, **variables}
     executable = str(Path(sys.executable).with_name("airflow"))
     _migrate(layout, executable, env)
@@ -112,7 +112,6 @@ def running(layout: Layout, variables: Mapping[str, str]) -> Iterator[Airflow]:
             process = Process(f"airflow-{component}", layout)
             stack.enter_context(process.running([executable, component], env))
         address = variables["AIRFLOW__API__BASE_URL"]
-        password = _password(layout)
         client = AirflowClient(address, USER, password)
         client.wait_until_healthy()
         yield Airflow(client, address, password)
@@ -138,10 +137,24 @@ def free_port(preferred: int = 0) -> int:
     return port
 
 
-def _password(layout: Layout) -> str:
-    """The log-in that Airflow's simple auth manager generated."""
+def ensure_password(layout: Layout) -> str:
+    """The log-in, made on first use where the simple auth manager would write its own.
+
+    It keeps one that it finds. Made before it starts: readable by the owner only from the first
+    byte on, never met half-written, and not printed to its log.
+    """
     path = layout.airflow / "simple_auth_manager_passwords.json.generated"
-    wait_until(path.exists, seconds=START_SECONDS, what="the generated log-in")
-    path.chmod(0o600)
-    password: str = json.loads(path.read_text(encoding="utf-8"))[USER]
+    try:
+        password = json.loads(path.read_text(encoding="utf-8"))[USER]
+        if isinstance(password, str) and password:
+            path.chmod(0o600)
+            return password
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        pass  # none yet, or one that a killed start broke
+    password = secrets.token_urlsafe(12)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(json.dumps({USER: password}) + "\n")
+    temporary.replace(path)
     return password

@@ -79,3 +79,18 @@ class Layout:
         state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         mark = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
         return Path(state) / "reengage" / f"{self.home.name}-{mark}"
+
+    def make_private(self) -> None:
+        """Make `var/` and what is the user's alone in it, also where an older version made it.
+
+        Where root runs it, `var/` may be passed through, since the database's user must reach its
+        data directory (see `postgres`); listed it may not be.
+        """
+        self.var.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.var.chmod(self.var.stat().st_mode & 0o711)
+        for directory in (
+            self.airflow, self.maildir, self.rehearsal, self.certificates, self.logs,
+            self.lineage.parent, self.processes,
+        ):  # fmt: skip
+            directory.mkdir(exist_ok=True, mode=0o700)
+            directory.chmod(0o700)

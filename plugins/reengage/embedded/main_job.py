@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -26,6 +27,7 @@ from reengage.embedded.processes import ProcessError, only_job
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import ReengageError
 from reengage.keys import ensure_keyring
+from reengage.settings import HOME
 from reengage.sources import sample, synthea
 
 SAMPLE_PATIENTS = 5000
@@ -41,10 +43,10 @@ class Job:
     as_of: date | None = None
     dry: bool = False
 
-    @property
+    @cached_property
     def day(self) -> date:
-        """The day it plays: the one named, else today."""
-        return self.as_of or datetime.now(UTC).date()
+        """The day it plays: the one named, else the practice's today when it was first asked."""
+        return self.as_of or datetime.now(_practice_zone(HOME)).date()
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,13 @@ def pinned_now(layout: Layout, job: Job) -> datetime:
     Pinned, so that a past export plays as if it were that day, and a run at night is not told that
     the send window is closed. Only a relay on this machine accepts a pinned clock (preflight).
     """
+    return datetime.combine(job.day, time(12), _practice_zone(layout.home)).astimezone(UTC)
+
+
+def _practice_zone(home: Path) -> ZoneInfo:
     from reengage.practice import load_practice
 
-    zone = ZoneInfo(load_practice(layout.home / "practice.yaml").time_zone)
-    return datetime.combine(job.day, time(12), zone).astimezone(UTC)
+    return ZoneInfo(load_practice(home / "practice.yaml").time_zone)
 
 
 class _Stopwatch:

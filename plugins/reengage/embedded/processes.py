@@ -46,8 +46,7 @@ class Process:
         self, command: Sequence[str], env: Mapping[str, str]
     ) -> Iterator[subprocess.Popen[bytes]]:
         """The component while the block runs; its whole group is gone afterwards."""
-        for directory in (self.layout.logs, self.layout.processes):
-            directory.mkdir(parents=True, exist_ok=True)
+        self.layout.make_private()
         entry = self.layout.processes / f"{self.name}.pid"
         parent = os.getpid()
 
@@ -99,7 +98,7 @@ def only_job(layout: Layout) -> Iterator[None]:
 
     Raises ProcessError when there is one already: two would share servers and stop each other's.
     """
-    layout.var.mkdir(parents=True, exist_ok=True)
+    layout.make_private()
     with layout.job.open("a+", encoding="ascii") as file:
         if not _locked(file):
             file.seek(0)

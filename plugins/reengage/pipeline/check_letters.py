@@ -24,7 +24,7 @@ from markupsafe import escape
 from reengage import checks
 from reengage.mail.template_files import FETCHES
 from reengage.pipeline import outbox
-from reengage.pipeline.letter import PLACEHOLDER, compose_letter, opt_out_links
+from reengage.pipeline.letter import BLANK, blanks, compose_letter, opt_out_links
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.templates import Template, load_template
@@ -34,6 +34,7 @@ FRAME_LETTERS = 5000
 
 # Differ between any two letters and are checked by themselves, or by their own standard.
 _VARYING = frozenset({"to", "date", "dkim-signature"})
+_BLANK = re.compile(f"{BLANK}([a-z0-9_]+){BLANK}")
 _LINK = re.compile(r"\bhref\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
@@ -70,7 +71,7 @@ def facts(
     return {
         "message_id": str(found["Message-ID"]),
         "fields_declared": set(letter.declared) == set(run.campaign.fields),
-        "undeclared_parts": undeclared_parts(found, blank, list(letter.declared.values())),
+        "undeclared_parts": undeclared_parts(found, blank, letter.declared),
         "header_faults": _header_faults(found, letter.message),
         "foreign_headers": _foreign_headers(found, blank),
         "addressed_right": found["To"] == letter.recipient,
@@ -81,15 +82,19 @@ def facts(
     }
 
 
-def undeclared_parts(found: EmailMessage, blank: EmailMessage, values: Sequence[str]) -> int:
-    """How many of the two parts say anything but the blank letter's words and these values.
+def undeclared_parts(found: EmailMessage, blank: EmailMessage, declared: Mapping[str, str]) -> int:
+    """How many of the two parts are not the blank letter with each field in its own place.
 
     One more where there is anything besides the two: an attachment, words around the parts.
     """
-    plain = _is_filled_in(_content(found, "plain"), _content(blank, "plain"), values)
-    escaped = [str(escape(value)) for value in values]
-    page = _is_filled_in(_content(found, "html"), _content(blank, "html"), escaped)
-    return (not plain) + (not page) + (_frame(found) != _frame(blank))
+    escaped = {name: str(escape(value)) for name, value in declared.items()}
+    plain = filled_in(_content(blank, "plain"), declared)
+    page = filled_in(_content(blank, "html"), escaped)
+    return (
+        (_content(found, "plain") != plain)
+        + (_content(found, "html") != page)
+        + (_frame(found) != _frame(blank))
+    )
 
 
 def _frame(message: EmailMessage) -> list[object]:
@@ -98,27 +103,15 @@ def _frame(message: EmailMessage) -> list[object]:
     return [message.preamble or "", message.epilogue or "", *parts]
 
 
-def _is_filled_in(found: str, blank: str, values: Sequence[str]) -> bool:
-    """Whether `found` is `blank` with one of `values` in each place that is blank."""
-    first, *others = blank.split(PLACEHOLDER)
-    if not found.startswith(first):
-        return False
-    rest = found[len(first) :]
-    for piece in others:
-        # The longest first: one value may begin another.
-        for value in sorted(values, key=len, reverse=True):
-            if rest.startswith(value + piece):
-                rest = rest[len(value) + len(piece) :]
-                break
-        else:
-            return False
-    return not rest
+def filled_in(blank: str, values: Mapping[str, str]) -> str:
+    """The blank letter with the values in their places; a value that is missing stays blank."""
+    return _BLANK.sub(lambda place: values.get(place[1], place[0]), blank)
 
 
 def _blank_letter(run: Run, draft: outbox.Draft, template: Template) -> bytes:
-    blanks = dict.fromkeys(run.campaign.fields, PLACEHOLDER)
     recipient = draft.letter.recipient
-    return compose_letter(run, template, blanks, recipient, draft.identity, signed=False)
+    fields = blanks(run.campaign)
+    return compose_letter(run, template, fields, recipient, draft.identity, signed=False)
 
 
 def _parsed(octets: bytes) -> EmailMessage:

@@ -2,8 +2,8 @@
 
 One statement in the warehouse, as of the campaign's day, in one read-only snapshot together with
 the population counts. Its SELECT list is written from the campaign's declaration (PRV-18, PRV-19):
-a column that no field names is not read, and of an excluded patient no field is read at all. What
-only our own store knows (opt-outs, suppressed addresses, letters of earlier days) is added here.
+a column that no field names is not read, and of an excluded patient no field is read at all; what
+only our own store knows is added by `decide`.
 Running it again replaces the batch; letters that were composed from it but never claimed go too.
 Refuses a warehouse that lacks a view, and one that tells of a patient twice; a time zone that does
 not exist is counted, and the campaign's takes its place.
@@ -14,10 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
-from functools import lru_cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -26,6 +23,7 @@ from reengage import staging
 from reengage.campaigns import Campaign
 from reengage.contract import Contract
 from reengage.errors import ConfigurationError, SourceDataError, StoreError
+from reengage.pipeline.decide import decide, is_zone, keep_decided
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
 
@@ -36,6 +34,8 @@ ENVELOPE = (
     "time_zone",
     "period_key",
     "authorization_key",
+    "appointment_key",
+    "medication_key",
     "expires_at",
 )
 """Columns of every staged row besides the campaign's own: how to address it, not what to say."""
@@ -69,15 +69,15 @@ def extract(run: Run) -> Extracted:
         _forget(sink, run)
         candidates = eligible = parts = foreign = 0
         for rows in _candidates(source, run):
-            decided = _decide(sink, run, rows)
+            decided = decide(sink, run, rows)
             staged = [one.row for one in decided if not one.reasons and not one.done]
             candidates += len(rows)
             eligible += sum(not one.reasons for one in decided)
-            foreign += sum(not _is_zone(row["time_zone"]) for row in rows if row["time_zone"])
+            foreign += sum(not is_zone(row["time_zone"]) for row in rows if row["time_zone"])
             if staged:
                 staging.write_part(sink, key, parts, staged)
                 parts += 1
-        kept = _keep_decided(sink, run)
+        kept = keep_decided(sink, run)
         counts = Extracted(living, inactive, candidates + kept, eligible + kept, parts, foreign)
         _record(sink, run, counts)
     return counts
@@ -194,108 +194,18 @@ def consent_purposes(campaign: Campaign) -> list[str]:
     return ["marketing", "email"] if campaign.purpose == "marketing" else ["email"]
 
 
-@dataclass(frozen=True)
-class _Decided:
-    row: staging.Row
-    patient: str
-    reasons: list[str]
-    done: bool  # a letter of this very day exists: nothing to compose
-
-
-def _decide(sink: Connection, run: Run, rows: list[staging.Row]) -> list[_Decided]:
-    """One decision per row: the warehouse's reasons, then our own store's."""
-    prepared = [_prepared(run, row) for row in rows]
-    known = _own_standing(sink, run, prepared)
-    decided = []
-    for row, patient, reasons in prepared:
-        own, done = known[patient]
-        # The day's decision stands once its letter exists; the claim's last look covers the rest.
-        against = [] if done else list(dict.fromkeys(reasons + own))
-        decided.append(_Decided(row, patient, against, done))
-    sink.execute(
-        text(
-            "INSERT INTO decision (run_id, patient, reasons, arm)"
-            " VALUES (:run_id, :patient, :reasons, :arm)"
-        ),
-        [
-            {
-                "run_id": run.run_id,
-                "patient": one.patient,
-                "reasons": one.reasons,
-                "arm": None if one.reasons else "write",
-            }
-            for one in decided
-        ],
-    )
-    return decided
-
-
-def _prepared(run: Run, found: staging.Row) -> tuple[staging.Row, str, list[str]]:
-    """The row as it is staged, the patient's pseudonym, and the warehouse's reasons."""
-    row = dict(found)
-    reasons = list(row.pop("reasons"))
-    campaign = run.campaign
-    patient = run.pseudonym(row["patient_key"])
-    if row["language"] not in campaign.languages:
-        row["language"] = campaign.languages[0]
-    if not _is_zone(row["time_zone"] or ""):
-        row["time_zone"] = campaign.time_zone
-    row["period_key"] = run.keyring.pseudonym("period", row["period_key"] or calendar_period(run))
-    row["expires_at"] = row["expires_at"] or _valid_until(run)
-    return row, patient, reasons
-
-
-@lru_cache(maxsize=1024)
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # no such zone; no name of one; a directory of zones
-        return False
-    return True
-
-
-def _own_standing(
-    sink: Connection, run: Run, prepared: list[tuple[staging.Row, str, list[str]]]
-) -> dict[str, tuple[list[str], bool]]:
-    found = sink.execute(
-        text(load_sql(run.settings.home, "outbox/standing.sql")),
-        {
-            "patients": [patient for _, patient, _ in prepared],
-            "periods": [row["period_key"] for row, _, _ in prepared],
-            "recipients": [recipient_pseudonym(run, row["recipient"]) for row, _, _ in prepared],
-            "campaign": run.campaign.slug,
-            "day": run.day,
-            "cap_days": run.campaign.caps.days_between_letters,
-        },
-    )
-    live = run.mode == "live"
-    return {one.patient: (list(one.reasons), one.done and live) for one in found}
-
-
-def recipient_pseudonym(run: Run, address: str | None) -> str:
-    """What an address is called in the suppression list: keyed, case-folded."""
-    return run.keyring.pseudonym("recipient", (address or "").casefold())
-
-
-def calendar_period(run: Run) -> str:
-    """The calendar span that the campaign writes once in, e.g. `2026-Q4`."""
-    day = run.day
-    return {
-        "month": f"{day:%Y-%m}",
-        "quarter": f"{day.year}-Q{(day.month + 2) // 3}",
-        "year": f"{day.year}",
-    }.get(run.campaign.period, f"{day:%Y-%m-%d}")
-
-
-def _valid_until(run: Run) -> datetime:
-    end = run.day + timedelta(days=run.campaign.letter_valid_days)
-    return datetime.combine(end, time(), ZoneInfo(run.campaign.time_zone))
-
-
 def _forget(sink: Connection, run: Run) -> None:
     """Undo an earlier extraction, except for letters that were claimed since."""
     of_run = {"run_id": run.run_id}
-    sink.execute(text("DELETE FROM letter WHERE run_id = :run_id AND state = 'composed'"), of_run)
+    # Its own, not those that another run has taken over, nor real ones where it is a replay by now.
+    sink.execute(
+        text(
+            "DELETE FROM letter WHERE run_id = :run_id AND state = 'composed'"
+            " AND sender_run_id = :run_id"
+            " AND rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)"
+        ),
+        of_run | {"rehearsal": run.rehearsal},
+    )
     if run.mode == "live":
         # What an earlier run composed and did not check is a draft, not a letter: decided anew.
         sink.execute(
@@ -309,33 +219,17 @@ def _forget(sink: Connection, run: Run) -> None:
     staging.clear_batch(sink, run.run_id)
 
 
-def _keep_decided(sink: Connection, run: Run) -> int:
-    """Decide again for those who have a letter of this day and are no candidates any more.
-
-    Where the warehouse was loaded between two runs of a day, the letters of the first would
-    otherwise be nobody's, and the day's numbers would not add up.
-    """
-    if run.mode != "live":
-        return 0
-    return sink.execute(
-        text(
-            "INSERT INTO decision (run_id, patient, reasons, arm)"
-            " SELECT DISTINCT CAST(:run_id AS uuid), patient, CAST('{}' AS text[]), 'write'"
-            " FROM letter WHERE campaign = :campaign AND campaign_date = :day AND rehearsal IS NULL"
-            " ON CONFLICT DO NOTHING"
-        ),
-        {"run_id": run.run_id, "campaign": run.campaign.slug, "day": run.day},
-    ).rowcount
-
-
 def _record(sink: Connection, run: Run, counts: Extracted) -> None:
     sink.execute(
         text(
-            "UPDATE run SET living = :living, inactive = :inactive, candidates = :candidates,"
+            # The mode again: a live run that is cleared on a later day goes on as a replay.
+            "UPDATE run SET mode = :mode,"
+            " living = :living, inactive = :inactive, candidates = :candidates,"
             " gate = NULL, verdicts = NULL, extracted_at = now() WHERE run_id = :run_id"
         ),
         {
             "run_id": run.run_id,
+            "mode": run.mode,
             "living": counts.living,
             "inactive": counts.inactive,
             "candidates": counts.candidates,

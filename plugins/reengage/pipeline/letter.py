@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
 from reengage import staging
+from reengage.campaigns import Campaign
 from reengage.compose import compose, opt_out_mailto
 from reengage.errors import LetterError
 from reengage.pipeline.extract import ENVELOPE
@@ -21,19 +23,29 @@ from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.templates import Template, format_field, load_template
 
-PLACEHOLDER = "\N{FULL BLOCK}"
-"""Stands for every field in the blank letter that the check compares with."""
+BLANK = "\N{FULL BLOCK}"
+"""Before and after a field's name: what stands for it in the blank letter that a check compares."""
+
+APPOINTMENT_SAYS = ("start_at", "location")
+"""Columns of an appointment that a letter may not say otherwise than the warehouse does."""
 
 
 @dataclass(frozen=True)
 class Addressed:
-    """A letter as the outbox seals it: whom it is for, and the finished message."""
+    """A letter as the outbox seals it: whom it is for, the finished message, and what it speaks of.
+
+    The last look asks the warehouse whether that still stands. `appointment` holds what the letter
+    says of it, by column, as the source had it; a letter sealed before there were keys has none.
+    """
 
     patient_key: str
     recipient: str
     language: str
     declared: Mapping[str, str]
     message: bytes
+    appointment_key: str | None = None
+    medication_key: str | None = None
+    appointment: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The content to seal."""
@@ -42,6 +54,9 @@ class Addressed:
             "recipient": self.recipient,
             "language": self.language,
             "declared": dict(self.declared),
+            "appointment_key": self.appointment_key,
+            "medication_key": self.medication_key,
+            "appointment": dict(self.appointment),
         }
         return json.dumps(head).encode() + b"\n" + self.message
 
@@ -71,6 +86,11 @@ def write_letters(run: Run, chunk: Chunk) -> int:
             written += _insert(connection, run, letters)
             connection.commit()
     return written
+
+
+def blanks(campaign: Campaign) -> dict[str, str]:
+    """A value for each field of the campaign that says nothing but which field it is."""
+    return {name: f"{BLANK}{name}{BLANK}" for name in campaign.fields}
 
 
 def compose_letter(
@@ -131,7 +151,7 @@ def format_declared(run: Run, row: staging.Row, language: str) -> dict[str, str]
 
 
 def _due(connection: Connection, run: Run, patients: list[str]) -> set[str]:
-    """Of these patients, those to write to: not held out, no letter for this period yet."""
+    """Of these patients, those to write to: decided so, and not held out."""
     found = connection.execute(
         text(
             "SELECT patient FROM decision"
@@ -151,7 +171,20 @@ def _outbox_row(run: Run, chunk: Chunk, row: staging.Row, template: Template) ->
     identity = identity_of(run.campaign.slug, patient, row["period_key"])
     declared = format_declared(run, row, row["language"])
     message = compose_letter(run, template, declared, row["recipient"], identity)
-    letter = Addressed(row["patient_key"], row["recipient"], row["language"], declared, message)
+    letter = Addressed(
+        row["patient_key"],
+        row["recipient"],
+        row["language"],
+        declared,
+        message,
+        appointment_key=row.get("appointment_key"),
+        medication_key=row.get("medication_key"),
+        appointment={
+            column: comparable(row[f"appointment.{column}"])
+            for column in APPOINTMENT_SAYS
+            if f"appointment.{column}" in row
+        },
+    )
     return {
         "campaign": run.campaign.slug,
         "patient": patient,
@@ -166,6 +199,11 @@ def _outbox_row(run: Run, chunk: Chunk, row: staging.Row, template: Template) ->
         "template_sha256": template.digest,
         "expires_at": row["expires_at"],
     }
+
+
+def comparable(value: object) -> str:
+    """A value as a letter seals it: equal for equal values, whatever the zone of a session."""
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _insert(connection: Connection, run: Run, letters: list[dict[str, object]]) -> int:

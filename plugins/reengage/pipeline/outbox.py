@@ -27,7 +27,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from reengage.errors import StoreError
-from reengage.pipeline.extract import recipient_pseudonym
+from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.letter import Addressed, identity_of
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
@@ -119,19 +119,27 @@ def release(connection: Connection, run: Run, chunk: int, token: UUID | None = N
     )
 
 
-def withhold_too_late(connection: Connection, run: Run, chunk: int) -> int:
-    """Withhold open letters that nobody needs any more; gives how many.
+def withhold_too_late(connection: Connection, run: Run, chunk: int | None = None) -> int:
+    """Withhold open letters whose time has passed, of the chunk or of the campaign; gives how many.
 
-    Without opening them: shred may have destroyed the key of a letter that is past its time.
+    Without opening them: shred may have destroyed the key of a letter that is past its time. Those
+    claimed or attempted are for `recover`. A rehearsal leaves real letters alone.
     """
     return connection.execute(
         text(
             "UPDATE letter SET state = 'withheld', reason = 'too_late',"
             " settled_at = clock_timestamp()"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND rehearsal IS NULL"
-            " AND state IN ('composed', 'deferred') AND expires_at <= :now"
+            " WHERE campaign = :campaign AND state IN ('composed', 'deferred')"
+            " AND expires_at <= :now AND (rehearsal IS NOT NULL OR :live)"
+            " AND (CAST(:chunk AS int) IS NULL OR (sender_run_id = :run_id AND chunk = :chunk))"
         ),
-        {"run_id": run.run_id, "chunk": chunk, "now": run.settings.now()},
+        {
+            "campaign": run.campaign.slug,
+            "now": run.settings.now(),
+            "live": run.mode == "live",
+            "run_id": run.run_id,
+            "chunk": chunk,
+        },
     ).rowcount
 
 
@@ -182,6 +190,7 @@ def claim(
             "claim": token,
             "warehouse_read_at": warehouse_read_at,
             "now": run.settings.now(),
+            "cap_days": run.campaign.caps.days_between_letters,
         },
     ).all()
     if letters and not moved:

@@ -38,15 +38,17 @@ def plan(run: Run) -> list[Chunk]:
         if gate != "green":
             raise GateError("the gate has not passed this batch; clear `gate` and look at its log")
         _draw_holdout(connection, run)
+        chunks = _chunks(staging.part_numbers(connection, run.run_id))
+        open_letters = _take_over(connection, run, len(chunks) or 1) if run.mode == "live" else 0
         _refuse_above_cap(connection, run)
-        open_letters = _take_over(connection, run) if run.mode == "live" else 0
-        parts = staging.part_numbers(connection, run.run_id)
-    if not parts:
-        return [Chunk(number=0, first=0, last=-1)] if open_letters else []
+    return chunks or ([Chunk(number=0, first=0, last=-1)] if open_letters else [])
+
+
+def _chunks(parts: list[int]) -> list[Chunk]:
     size = ceil(len(parts) / MAX_CHUNKS)
     return [
         Chunk(number=number, first=part, last=min(part + size, len(parts)) - 1)
-        for number, part in enumerate(range(0, len(parts), size))
+        for number, part in enumerate(range(0, len(parts), size or 1))
     ]
 
 
@@ -72,9 +74,22 @@ def _draw_holdout(connection: Connection, run: Run) -> None:
 
 
 def _refuse_above_cap(connection: Connection, run: Run) -> None:
+    """Refuse when what is still to be composed and what was taken over are too many together."""
     count = connection.execute(
-        text("SELECT count(*) FROM decision WHERE run_id = :run_id AND arm = 'write'"),
-        {"run_id": run.run_id},
+        text(
+            "SELECT (SELECT count(*) FROM decision d WHERE d.run_id = :run_id AND d.arm = 'write'"
+            " AND NOT EXISTS (SELECT 1 FROM letter l WHERE l.patient = d.patient"
+            " AND l.campaign = :campaign AND l.campaign_date = :day"
+            " AND l.rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)))"
+            " + (SELECT count(*) FROM letter WHERE sender_run_id = :run_id"
+            " AND state IN ('composed', 'claimed', 'attempted', 'deferred'))"
+        ),
+        {
+            "run_id": run.run_id,
+            "campaign": run.campaign.slug,
+            "day": run.day,
+            "rehearsal": run.rehearsal,
+        },
     ).scalar_one()
     cap = run.campaign.caps.letters_per_run
     if count > cap:
@@ -84,13 +99,18 @@ def _refuse_above_cap(connection: Connection, run: Run) -> None:
         )
 
 
-def _take_over(connection: Connection, run: Run) -> int:
-    """Letters that earlier runs, or an earlier try, left open are this run's to send."""
+def _take_over(connection: Connection, run: Run, chunks: int) -> int:
+    """Letters that earlier runs, or an earlier try, left open are this run's to send.
+
+    They are spread over the chunks; its own stay in theirs, where there still is one.
+    """
     return connection.execute(
         text(
-            "UPDATE letter SET sender_run_id = :run_id, chunk = 0"
+            "UPDATE letter SET sender_run_id = :run_id, chunk = CASE"
+            " WHEN sender_run_id = :run_id AND chunk < :chunks THEN chunk"
+            " ELSE (hashtext(CAST(letter_id AS text)) & 2147483647) % :chunks END"
             " WHERE campaign = :campaign AND rehearsal IS NULL"
             " AND state IN ('composed', 'claimed', 'attempted', 'deferred')"
         ),
-        {"run_id": run.run_id, "campaign": run.campaign.slug},
+        {"run_id": run.run_id, "campaign": run.campaign.slug, "chunks": chunks},
     ).rowcount

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from reengage import checks, relay, store
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
-from reengage.pipeline.letter import PLACEHOLDER, compose_letter
+from reengage.pipeline.letter import blanks, compose_letter
 from reengage.pipeline.run import Mode, Run, local_day, recorded_day
 from reengage.settings import Settings
 from reengage.templates import load_template
@@ -82,10 +82,9 @@ def _load_everything(run: Run) -> None:
     for suite in campaign.suites.names():
         checks.load_suite(home, suite)
     # A blank letter of each language, signed and thrown away: practice, template and DKIM key fit.
-    blanks = dict.fromkeys(campaign.fields, PLACEHOLDER)
     for language in campaign.languages:
         template = load_template(home, campaign.template, language)
-        compose_letter(run, template, blanks, run.practice.reply_to, "preflight")
+        compose_letter(run, template, blanks(campaign), run.practice.reply_to, "preflight")
 
 
 def endpoint(run: Run) -> Endpoint:

@@ -99,16 +99,21 @@ def local_day(instant: datetime, campaign: Campaign) -> date:
 
 
 def resume(settings: Settings, slug: str, run_id: UUID) -> Run:
-    """The run as preflight recorded it. Raises StoreError when preflight has not."""
+    """The run as preflight recorded it. Raises StoreError when preflight has not.
+
+    A live run whose day has passed goes on as a replay: what it left open is for the campaign's
+    next run to take over, and a letter of yesterday's decision is not composed today.
+    """
     with store.connect(settings.store_url).connect() as connection:
         found = connection.execute(
             text("SELECT campaign_date, mode FROM run WHERE run_id = :run_id"), {"run_id": run_id}
         ).one_or_none()
     if found is None:
         raise StoreError(f"run {run_id} is not in the store; clear `preflight` so that it opens it")
-    return Run(
-        run_id, found.campaign_date, found.mode, load_campaign(settings.home, slug), settings
-    )
+    campaign = load_campaign(settings.home, slug)
+    passed = found.campaign_date < local_day(settings.now(), campaign)
+    mode: Mode = "replay" if found.mode == "live" and passed else found.mode
+    return Run(run_id, found.campaign_date, mode, campaign, settings)
 
 
 def recorded_day(settings: Settings, run_id: UUID) -> date | None:

@@ -11,21 +11,25 @@ one is configured. A relay or a warehouse that fails leaves every letter as it w
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from reengage import relay
 from reengage.errors import StoreError
 from reengage.pipeline import outbox
-from reengage.pipeline.extract import consent_purposes, recipient_pseudonym
+from reengage.pipeline.decide import recipient_pseudonym
+from reengage.pipeline.extract import cohort_parameters
+from reengage.pipeline.letter import comparable
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.preflight import endpoint
 from reengage.pipeline.run import Run
@@ -158,34 +162,52 @@ class _Sender:
 def last_look(run: Run, letters: Sequence[outbox.Queued]) -> dict[UUID, str]:
     """Letters that may no longer go, with the first reason, as the warehouse is now.
 
-    A letter whose address is no longer the patient's is one of them. Raises StoreError when the
-    warehouse does not answer.
+    Of a letter: its patient must still be one to write to, at its address, and what it speaks of
+    must still be so. Raises StoreError when the warehouse does not answer.
     """
-    found = _standing_now(run, sorted({one.letter.patient_key for one in letters}))
-    denied: dict[UUID, str] = {}
-    for one in letters:
-        reasons, recipient = found[one.letter.patient_key]
-        if reasons:
-            denied[one.letter_id] = reasons[0]
-        elif recipient_pseudonym(run, recipient) != one.recipient:
-            denied[one.letter_id] = "address_changed"
-    return denied
+    found = _standing_now(run, letters)
+    reasons = {
+        one.letter_id: _reason_against(run, one, found[number])
+        for number, one in enumerate(letters, start=1)
+    }
+    return {letter_id: reason for letter_id, reason in reasons.items() if reason}
 
 
-def _standing_now(run: Run, patient_keys: list[str]) -> dict[str, tuple[list[str], str | None]]:
+def _reason_against(run: Run, one: outbox.Queued, found: list[Row[Any]]) -> str | None:
+    if len(found) != 1:  # a view has a key twice: who knows which of the rows is true?
+        return "ambiguous"
+    [now] = found
+    if now.reasons:
+        return str(now.reasons[0])
+    if recipient_pseudonym(run, now.recipient) != one.recipient:
+        return "address_changed"
+    if one.letter.appointment_key and any(
+        comparable(getattr(now, f"appointment_{column}")) != said
+        for column, said in one.letter.appointment.items()
+    ):
+        return "appointment_changed"
+    return None
+
+
+def _standing_now(run: Run, letters: Sequence[outbox.Queued]) -> dict[int, list[Row[Any]]]:
+    """What the warehouse says of each letter, by its place among these, from 1."""
+    found: dict[int, list[Row[Any]]] = defaultdict(list)
     try:
         with run.warehouse.connect() as connection:
-            found = connection.execute(
+            rows = connection.execute(
                 text(load_sql(run.settings.home, "extract/last_look.sql")),
                 {
-                    "patient_keys": patient_keys,
+                    **cohort_parameters(run),
                     "as_of": run.today(),
                     "now": run.settings.now(),
-                    "slug": run.campaign.slug,
-                    "consent_purposes": consent_purposes(run.campaign),
+                    "patient_keys": [one.letter.patient_key for one in letters],
+                    "appointment_keys": [one.letter.appointment_key for one in letters],
+                    "medication_keys": [one.letter.medication_key for one in letters],
                 },
             )
-            return {row.patient_key: (row.reasons, row.recipient) for row in found}
+            for row in rows:
+                found[row.number].append(row)
+            return found
     except DBAPIError as error:
         kind = type(error.orig).__name__
     raise StoreError(

@@ -14,6 +14,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 
 from reengage.errors import StoreError
+from reengage.pipeline import outbox
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
 
@@ -28,7 +29,7 @@ def settle(run: Run) -> dict[str, int]:
     never composed for a patient who was to get one.
     """
     with run.store.begin() as connection:
-        _withhold_too_late(connection, run)
+        outbox.withhold_too_late(connection, run)
         found = connection.execute(
             text(
                 "SELECT state, count(*) AS letters FROM letter WHERE sender_run_id = :run_id"
@@ -77,26 +78,6 @@ def shred(run: Run) -> int:
     return destroyed
 
 
-def _withhold_too_late(connection: Connection, run: Run) -> None:
-    """Close the campaign's open letters whose time has passed: none needs its run's key any more.
-
-    Claimed and attempted ones are for `send` to recover. A rehearsal leaves real letters alone.
-    """
-    connection.execute(
-        text(
-            "UPDATE letter SET state = 'withheld', reason = 'too_late',"
-            " settled_at = clock_timestamp()"
-            " WHERE campaign = :campaign AND state IN ('composed', 'deferred')"
-            " AND expires_at <= :now AND (rehearsal IS NOT NULL OR :live)"
-        ),
-        {
-            "campaign": run.campaign.slug,
-            "now": run.settings.now(),
-            "live": run.mode == "live",
-        },
-    )
-
-
 def _unwritten(connection: Connection, run: Run) -> int:
     """Patients whom the run decided to write to, and for whom no letter of this day or later is."""
     found: int = connection.execute(
@@ -104,13 +85,13 @@ def _unwritten(connection: Connection, run: Run) -> int:
             "SELECT count(*) FROM decision d WHERE d.run_id = :run_id AND d.arm = 'write'"
             " AND NOT EXISTS (SELECT 1 FROM letter l WHERE l.patient = d.patient"
             " AND l.campaign = :campaign AND l.campaign_date >= :day"
-            " AND l.rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid))"
+            # A live run that goes on as a replay has letters of both kinds.
+            " AND (l.rehearsal IS NULL OR l.rehearsal = :run_id))"
         ),
         {
             "run_id": run.run_id,
             "campaign": run.campaign.slug,
             "day": run.day,
-            "rehearsal": run.rehearsal,
         },
     ).scalar_one()
     return found

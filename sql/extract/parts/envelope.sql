@@ -7,4 +7,6 @@ SELECT
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.time_zone END AS time_zone,
     CASE WHEN cardinality(standing.reasons) = 0 THEN audience.period_key END AS period_key,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.authorization_key END AS authorization_key,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN audience.appointment_key END AS appointment_key,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN audience.medication_key END AS medication_key,
     CASE WHEN cardinality(standing.reasons) = 0 THEN audience.expires_at END AS expires_at

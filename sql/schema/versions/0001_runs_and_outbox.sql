@@ -80,10 +80,12 @@ CREATE TABLE letter (
     attempted_at  timestamptz,
     settled_at    timestamptz,
     evidence      jsonb,                       -- TLS version and cipher, peer, reply codes, queue id
-    composed_at   timestamptz NOT NULL DEFAULT now(),
-    -- Never twice: one letter per campaign, patient and period, whatever is retried or run again.
-    UNIQUE NULLS NOT DISTINCT (campaign, patient, period, rehearsal)
+    composed_at   timestamptz NOT NULL DEFAULT now()
 );
+-- Never twice: one letter per campaign, patient and period, whatever is retried or run again. A
+-- withheld one was offered to nobody and leaves its place to a letter of another day.
+CREATE UNIQUE INDEX letter_once ON letter (campaign, patient, period, rehearsal)
+    NULLS NOT DISTINCT WHERE state <> 'withheld';
 CREATE INDEX letter_open ON letter (campaign) WHERE state IN ('composed', 'claimed', 'attempted', 'deferred');
 CREATE INDEX letter_by_sender ON letter (sender_run_id, chunk);
 CREATE INDEX letter_by_run ON letter (run_id);

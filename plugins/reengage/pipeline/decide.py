@@ -1,0 +1,159 @@
+"""Decide: one decision per candidate, with every reason against writing to them.
+
+The warehouse's reasons come with the candidate; what only our own store knows (opt-outs, suppressed
+addresses, letters of other days) is asked here, and whether the letter can be written at all: one
+malformed address or field excludes its patient and stops nobody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, text
+
+from reengage import staging
+from reengage.errors import LetterError
+from reengage.mail.fields import format_field
+from reengage.pipeline.run import Run
+from reengage.practice import is_address
+from reengage.sql import load_sql
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A candidate's row as it may be staged, and what was decided."""
+
+    row: staging.Row
+    patient: str
+    reasons: list[str]
+    done: bool
+    """A letter of this very day exists: there is nothing to compose."""
+
+
+def decide(sink: Connection, run: Run, rows: list[staging.Row]) -> list[Decided]:
+    """One decision per row, recorded."""
+    prepared = [_prepared(run, row) for row in rows]
+    known = _own_standing(sink, run, prepared)
+    decided = []
+    for row, patient, reasons in prepared:
+        own, done = known[patient]
+        against = reasons + own
+        if not against:
+            against = _unwritable(run, row)
+        # The day's decision stands once its letter exists; the claim's last look covers the rest.
+        decided.append(Decided(row, patient, [] if done else list(dict.fromkeys(against)), done))
+    sink.execute(
+        text(
+            "INSERT INTO decision (run_id, patient, reasons, arm)"
+            " VALUES (:run_id, :patient, :reasons, :arm)"
+        ),
+        [
+            {
+                "run_id": run.run_id,
+                "patient": one.patient,
+                "reasons": one.reasons,
+                "arm": None if one.reasons else "write",
+            }
+            for one in decided
+        ],
+    )
+    return decided
+
+
+def keep_decided(sink: Connection, run: Run) -> int:
+    """Decide again for those who have a letter of this day and are no candidates any more.
+
+    Where the warehouse was loaded between two runs of a day, the letters of the first would
+    otherwise be nobody's, and the day's numbers would not add up.
+    """
+    if run.mode != "live":
+        return 0
+    return sink.execute(
+        text(
+            "INSERT INTO decision (run_id, patient, reasons, arm)"
+            " SELECT DISTINCT CAST(:run_id AS uuid), patient, CAST('{}' AS text[]), 'write'"
+            " FROM letter WHERE campaign = :campaign AND campaign_date = :day AND rehearsal IS NULL"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"run_id": run.run_id, "campaign": run.campaign.slug, "day": run.day},
+    ).rowcount
+
+
+def recipient_pseudonym(run: Run, address: str | None) -> str:
+    """What an address is called in the suppression list: keyed, case-folded."""
+    return run.keyring.pseudonym("recipient", (address or "").casefold())
+
+
+@lru_cache(maxsize=1024)
+def is_zone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # no such zone; no name of one; a directory of zones
+        return False
+    return True
+
+
+def _prepared(run: Run, found: staging.Row) -> tuple[staging.Row, str, list[str]]:
+    """The row as it is staged, the patient's pseudonym, and the warehouse's reasons."""
+    row = dict(found)
+    reasons = list(row.pop("reasons"))
+    campaign = run.campaign
+    patient = run.pseudonym(row["patient_key"])
+    if row["language"] not in campaign.languages:
+        row["language"] = campaign.languages[0]
+    if not is_zone(row["time_zone"] or ""):
+        row["time_zone"] = campaign.time_zone
+    row["period_key"] = run.keyring.pseudonym("period", row["period_key"] or calendar_period(run))
+    latest = _valid_until(run)
+    row["expires_at"] = min(row["expires_at"] or latest, latest)
+    return row, patient, reasons
+
+
+def _unwritable(run: Run, row: staging.Row) -> list[str]:
+    """Why no letter can be made of the row, as gate and composer would refuse it, too."""
+    if not is_address(row["recipient"]):
+        return ["address_malformed"]
+    try:
+        for rule in run.campaign.fields.values():
+            format_field(row[rule.from_], rule.as_, row["language"], row["time_zone"])
+    except LetterError:
+        return ["field_unusable"]
+    return []
+
+
+def _own_standing(
+    sink: Connection, run: Run, prepared: list[tuple[staging.Row, str, list[str]]]
+) -> dict[str, tuple[list[str], bool]]:
+    live = run.mode == "live"
+    found = sink.execute(
+        text(load_sql(run.settings.home, "outbox/standing.sql")),
+        {
+            "patients": [patient for _, patient, _ in prepared],
+            "periods": [row["period_key"] for row, _, _ in prepared],
+            "recipients": [recipient_pseudonym(run, row["recipient"]) for row, _, _ in prepared],
+            "campaign": run.campaign.slug,
+            "day": run.day,
+            "live": live,
+            "cap_days": run.campaign.caps.days_between_letters,
+        },
+    )
+    return {one.patient: (list(one.reasons), one.done and live) for one in found}
+
+
+def calendar_period(run: Run) -> str:
+    """The calendar span that the campaign writes once in, e.g. `2026-Q4`."""
+    day = run.day
+    return {
+        "month": f"{day:%Y-%m}",
+        "quarter": f"{day.year}-Q{(day.month + 2) // 3}",
+        "year": f"{day.year}",
+    }.get(run.campaign.period, f"{day:%Y-%m-%d}")
+
+
+def _valid_until(run: Run) -> datetime:
+    end = run.day + timedelta(days=run.campaign.letter_valid_days)
+    return datetime.combine(end, time(), ZoneInfo(run.campaign.time_zone))

@@ -1,0 +1,85 @@
+"""The embedded Airflow's log-in, the day a job plays, and who may look into `var/`."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, date, datetime, tzinfo
+from pathlib import Path
+
+import pytest
+from reengage.embedded import main_job
+from reengage.embedded.airflow import ensure_password
+from reengage.embedded.layout import Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path)
+    layout.make_private()
+    return layout
+
+
+def generated(layout: Layout) -> Path:
+    return layout.airflow / "simple_auth_manager_passwords.json.generated"
+
+
+def test_the_log_in_is_made_once_and_for_its_owner_only(layout: Layout) -> None:
+    password = ensure_password(layout)
+    assert len(password) >= 16
+    assert ensure_password(layout) == password
+    assert json.loads(generated(layout).read_text()) == {"admin": password}
+    assert generated(layout).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", ["", '{"adm', "[]", '{"other": "x"}', '{"admin": ""}'])
+def test_a_log_in_that_was_half_written_is_made_anew(content: str, layout: Layout) -> None:
+    generated(layout).write_text(content)
+    password = ensure_password(layout)
+    assert json.loads(generated(layout).read_text()) == {"admin": password}
+    assert generated(layout).stat().st_mode & 0o777 == 0o600
+
+
+def test_one_that_was_there_is_kept_and_closed_to_others(layout: Layout) -> None:
+    generated(layout).write_text('{"admin": "kept"}')
+    generated(layout).chmod(0o644)
+    assert ensure_password(layout) == "kept"
+    assert generated(layout).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [("America/Chicago", date(2026, 1, 31)), ("Pacific/Auckland", date(2026, 2, 1))],
+)
+def test_a_job_plays_the_day_it_is_at_the_practice(
+    zone: str, day: date, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Evening(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Evening:
+            return cls.fromtimestamp(datetime(2026, 2, 1, 3, tzinfo=UTC).timestamp(), tz)
+
+    path = home / "practice.yaml"
+    content = path.read_text(encoding="utf-8")
+    assert "America/Chicago" in content
+    path.write_text(content.replace("America/Chicago", zone), encoding="utf-8")
+    monkeypatch.setattr(main_job, "HOME", home)
+    monkeypatch.setattr(main_job, "datetime", Evening)
+    assert main_job.Job().day == day
+    assert main_job.Job(as_of=date(2025, 5, 5)).day == date(2025, 5, 5)
+
+
+def test_var_is_for_its_user_only_also_where_it_was_open(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    before = os.umask(0)
+    try:
+        layout.logs.mkdir(parents=True)
+        layout.make_private()
+    finally:
+        os.umask(before)
+    assert layout.var.stat().st_mode & 0o777 == 0o711
+    for directory in (
+        layout.airflow, layout.maildir, layout.rehearsal, layout.logs, layout.lineage.parent,
+        layout.certificates, layout.processes,
+    ):  # fmt: skip
+        assert directory.stat().st_mode & 0o777 == 0o700

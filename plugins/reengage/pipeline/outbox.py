@@ -120,18 +120,20 @@ def release(connection: Connection, run: Run, chunk: int, token: UUID | None = N
 
 
 def withhold_too_late(connection: Connection, run: Run, chunk: int | None = None) -> int:
-    """Withhold open letters whose time has passed, of the chunk or of the campaign; gives how many.
+    """Withhold open letters whose time has passed; gives how many.
 
-    Without opening them: shred may have destroyed the key of a letter that is past its time. Those
-    claimed or attempted are for `recover`. A rehearsal leaves real letters alone.
+    Of the chunk, before they are opened: shred may have destroyed the key of one. Without a chunk,
+    of the campaign: rehearsals that were never played, and for a live run the real ones. Those
+    claimed or attempted are for `recover`.
     """
     return connection.execute(
         text(
             "UPDATE letter SET state = 'withheld', reason = 'too_late',"
             " settled_at = clock_timestamp()"
             " WHERE campaign = :campaign AND state IN ('composed', 'deferred')"
-            " AND expires_at <= :now AND (rehearsal IS NOT NULL OR :live)"
-            " AND (CAST(:chunk AS int) IS NULL OR (sender_run_id = :run_id AND chunk = :chunk))"
+            " AND expires_at <= :now AND CASE WHEN CAST(:chunk AS int) IS NULL"
+            " THEN rehearsal IS NOT NULL OR :live"
+            " ELSE rehearsal IS NULL AND sender_run_id = :run_id AND chunk = :chunk END"
         ),
         {
             "campaign": run.campaign.slug,

@@ -460,6 +460,8 @@ def test_a_load_three_days_old_or_ahead_of_a_replay_is_green(
     run = extracted(practice)
     load(practice.world, until)
     gate(run)
+    [found] = practice.rows("SELECT gate FROM run WHERE run_id = :r", r=run.run_id)
+    assert found == {"gate": "green"}
 
 
 # --- what is kept, and how much is looked at ---

@@ -248,6 +248,7 @@ def test_the_reader_may_make_the_temporary_tables_that_the_gate_needs(kept: Engi
     with reader(kept).connect() as connection:
         connection.execute(text((HOME / "sql" / "gate" / "session.sql").read_text()))
         connection.execute(text("INSERT INTO staged (patient_key) VALUES ('p')"))
+        assert connection.execute(text("SELECT patient_key FROM staged")).scalar_one() == "p"
 
 
 def test_the_reader_reads_the_views_of_a_later_load_too(

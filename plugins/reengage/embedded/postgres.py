@@ -36,7 +36,7 @@ from urllib.parse import quote
 import psutil
 from sqlalchemy import create_engine, text
 
-from reengage.embedded.processes import ProcessError, wait_until
+from reengage.embedded.processes import ProcessError, locked, wait_until
 
 DATABASES = ("airflow", "warehouse", "store")
 START_SECONDS = 60
@@ -82,7 +82,7 @@ def running(directory: Path) -> Iterator[Postgres]:
                 _create_databases(postgres)
             yield postgres
         finally:
-            if _is_last(users):
+            if locked(users):  # nobody else uses it
                 stop(directory)
 
 
@@ -111,14 +111,6 @@ def stop(directory: Path) -> bool:
 
 def _lock_file(directory: Path, name: str) -> IO[str]:
     return directory.with_name(f"{directory.name}.{name}").open("a")
-
-
-def _is_last(users: IO[str]) -> bool:
-    try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _ensure_running(directory: Path) -> Postgres:

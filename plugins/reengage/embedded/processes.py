@@ -100,7 +100,7 @@ def only_job(layout: Layout) -> Iterator[None]:
     """
     layout.make_private()
     with layout.job.open("a+", encoding="ascii") as file:
-        if not _locked(file):
+        if not locked(file):
             file.seek(0)
             raise ProcessError(
                 f"a run or the UI of this checkout is under way (process {file.read()});"
@@ -120,17 +120,18 @@ def stop_job(layout: Layout) -> bool:
     if not layout.job.exists():
         return False
     with layout.job.open("r", encoding="ascii") as file:
-        if _locked(file):
+        if locked(file):
             return False
         signed = file.read()
         if signed.isdecimal():
             with suppress(ProcessLookupError):
                 os.kill(int(signed), signal.SIGTERM)
-        wait_until(lambda: _locked(file), seconds=JOB_SECONDS, what="the end of the job under way")
+        wait_until(lambda: locked(file), seconds=JOB_SECONDS, what="the end of the job under way")
     return True
 
 
-def _locked(file: IO[str]) -> bool:
+def locked(file: IO[str]) -> bool:
+    """Lock the file for this process alone, without waiting; whether that was possible."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

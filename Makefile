@@ -38,7 +38,11 @@ down: .venv/.locked ## Stop whatever a run or the UI left running
 
 .PHONY: test
 test: .venv/.locked ## Set up and run every test
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadgroup
+
+.PHONY: mutations
+mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red
+	@REENGAGE_EVERY_MUTANT=1 $(PY) -m pytest -q -s tests/pipeline/test_mutations.py
 
 .PHONY: lint
 lint: .venv/.locked ## Check style, types, and that generated files and the lock are current
@@ -61,7 +65,7 @@ fix: .venv/.locked ## Repair style, write the files that are generated from code
 	@$(PY) -m reengage generate
 
 .PHONY: bench
-bench: .venv/.locked ## Measure: WHAT=overhead
+bench: .venv/.locked ## Measure: WHAT=overhead, extract or gate
 	@$(PY) bench/$(WHAT).py
 
 .PHONY: lock

@@ -23,6 +23,18 @@ _NUMBERS = count()
 _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Shared out between two processes file by file; the whole runs, the longest, first.
+
+    A file shares its fixtures, and the whole runs share one Airflow.
+    """
+    for item in items:
+        whole = "whole_run" in item.path.parts
+        item.add_marker(pytest.mark.xdist_group("whole_run" if whole else str(item.path)))
+    items.sort(key=lambda item: "whole_run" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Postgres]:
     """A PostgreSQL server of the tests' own."""
@@ -103,6 +115,12 @@ def practice(
 def synthea() -> Path:
     """The real Synthea export."""
     return _shared("synthea")
+
+
+@pytest.fixture(scope="session")
+def omop() -> Path:
+    """The real OMOP tables."""
+    return _shared("omop")
 
 
 def _shared(name: str) -> Path:

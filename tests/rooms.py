@@ -103,6 +103,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "RELAY_TRUST": settings.relay_trust,
         "REHEARSAL_MAILDIR": settings.rehearsal_maildir,
         "VENDORS_FILE": settings.vendors_file,
+        "JOURNAL": settings.journal,
         "PINNED_NOW": settings.pinned_now and settings.pinned_now.isoformat(),
         **{f"RELAY_URL_{name.upper()}": url for name, url in settings.relays.items()},
     }

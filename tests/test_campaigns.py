@@ -61,6 +61,17 @@ def test_the_three_of_the_mission_show_what_the_charter_allows(
     assert campaign.inactive_days == 180
 
 
+def test_a_reminder_waits_for_no_other_campaign() -> None:
+    found = {one.slug: one.caps.days_after_any_letter for one in load_campaigns(HOME)[0]}
+    assert found == {"appointment_reminder": 0, "medication_reminder": 0, "health_education": 7}
+
+
+def test_marketing_may_be_paid_for(home: Path) -> None:  # PRV-08, PRV-11
+    assert not load_campaign(home, BROKEN).paid
+    spoil(home, "purpose: education", "purpose: marketing\npaid: true")
+    assert load_campaign(home, BROKEN).paid
+
+
 def test_all_samples_are_sound() -> None:
     sound, broken = load_campaigns(HOME)
     assert sorted(campaign.slug for campaign in sound) == sorted([BROKEN, *SOUND])
@@ -82,6 +93,24 @@ FAULTS = {
     "a missing key": (
         "holdout_share: 0.1\n", "", [4],
         "key 'holdout_share' is missing: share of eligible patients not written to",
+    ),
+    "no class": (  # PRV-09
+        "purpose: education\n", "", [4], "key 'purpose' is missing: why it is written",
+    ),
+    "no cap across campaigns": (
+        ", days_after_any_letter: 7", "", [18],
+        "key 'days_after_any_letter' is missing: least days from a letter of any other campaign",
+    ),
+    "a cap across campaigns of over a year": (
+        "any_letter: 7", "any_letter: 366", [18], "should be less than or equal to 365",
+    ),
+    "a cap across campaigns below none": (
+        "any_letter: 7", "any_letter: -1", [18], "should be greater than or equal to 0",
+    ),
+    "a third party pays, and it is no marketing": (
+        "inactive_days: 180", "paid: true\ninactive_days: 180", [6],
+        "a campaign that a third party pays for is marketing, not 'education'; write"
+        " `purpose: marketing`, or `paid: false` if nobody pays",
     ),
     "an unquoted time": ('"08:00"', "08:00", [20], "08:00 is a number in base 60"),
     "an unquoted evening": ('"20:00"', "20:00", [20], "20:00 is a number in base 60"),
@@ -148,7 +177,7 @@ FAULTS = {
         "expectations/cohrt.json is missing; create it or mend the name",
     ),
     "one suite for two": (
-        "source: source", "source: cohort", [15], "suites: batch, cohort, source and letters need",
+        "source: source", "source: cohort", [15], "suites: each kind of rows needs a suite",
     ),
     "a schedule out of range": (
         "0 10 * * *", "0 25 * * *", [8], 'expected a cron expression of five fields such as "0 9',

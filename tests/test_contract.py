@@ -11,7 +11,7 @@ from reengage.settings import HOME
 
 VIEWS = {
     "patient", "contact", "representative", "visit", "appointment", "medication", "authorization",
-    "restriction", "opt_out", "load",
+    "restriction", "opt_out", "programme", "load",
 }  # fmt: skip
 
 

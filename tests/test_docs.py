@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from reengage.reasons import EXCLUDED, NOTES, WITHHELD
 from reengage.settings import HOME
 
 REASON = re.compile(r"(?:THEN|ELSE) '([a-z]+_?[a-z_]*)'")
 REASONS_OF_PYTHON = (
     "address_malformed", "field_unusable", "address_changed", "appointment_changed", "ambiguous",
-    "outside_send_window", "run_became_a_replay", "interrupted_after_attempt", "too_late",
+    "medication_changed", "no_authorization", "no_part2_consent", "authorization_duplicate",
+    "time_zone_unknown", "outside_send_window", "run_became_a_replay", "interrupted_after_attempt",
+    "too_late",
 )  # fmt: skip
 
 
@@ -30,6 +33,19 @@ def test_every_reason_that_is_explained_is_given() -> None:
     page = (HOME / "docs" / "reasons.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"^\| `([a-z_]+)`", page, re.MULTILINE))
     assert sorted(explained - reasons()) == []
+
+
+def test_the_page_shows_the_catalogue_as_it_is() -> None:
+    page = (HOME / "docs" / "reasons.md").read_text(encoding="utf-8")
+    rows = [
+        f"| `{reason.code}` | {reason.means} | {', '.join(reason.rules)} |"
+        for reason in (*EXCLUDED, *WITHHELD)
+    ] + [f"| `{code}` | {means} |" for code, means in NOTES.items()]
+    assert [row for row in rows if row not in page] == []
+    codes = [reason.code for reason in (*EXCLUDED, *WITHHELD)]
+    assert len(codes) == len(set(codes))
+    waiting = {"outside_send_window", "run_became_a_replay", "interrupted_after_attempt"}
+    assert reasons() - waiting == {*codes, *NOTES}
 
 
 def test_the_reasons_that_python_gives_are_in_the_library() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -152,6 +153,48 @@ def test_a_task_over_its_time_limit_fails_with_a_text_of_ours(task: Any, steps: 
     assert failure.__context__ is None
     assert CANARY not in all_of(failure)
     assert [step["outcome"] for step in steps] == ["failed"]
+
+
+def test_the_send_task_comes_back_when_a_window_opens(
+    operators: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither failed nor done: no try is used up, and nothing that comes after it begins."""
+    from airflow.sdk.exceptions import AirflowRescheduleException
+    from reengage.pipeline.send import Sent
+
+    opening = datetime(2025, 6, 2, 18, tzinfo=UTC)
+    tries = iter([Sent({"deferred": 1, "sent": 2}, opening), Sent({"sent": 3}, None)])
+    monkeypatch.setattr(operators, "read_settings", lambda: None)
+    monkeypatch.setattr(operators.SendOperator, "_in_room", lambda *_: next(tries))
+    chunk = {"number": 0, "first": 0, "last": 0}
+    task, context = operators.SendOperator(task_id="send", campaign="x", chunk=chunk), Context()
+    with pytest.raises(AirflowRescheduleException) as raised:
+        task.execute(context)
+    assert raised.value.reschedule_date == opening
+    assert task.execute(context) == {"sent": 3}
+    assert [step["outcome"] for step in steps] == ["success", "success"]
+    assert context.told == {}
+
+
+def test_airflow_starts_a_task_again_that_comes_back_at_its_time_and_not_before(
+    operators: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the send task relies on: a mapped task that is no sensor waits for the instant."""
+    from airflow.ti_deps.dep_context import DepContext
+    from airflow.ti_deps.deps.ready_to_reschedule import ReadyToRescheduleDep
+    from airflow.utils.state import TaskInstanceState
+
+    opening = datetime.now(UTC)
+    waits = SimpleNamespace(state=TaskInstanceState.UP_FOR_RESCHEDULE, map_index=0, id="1")
+    session = SimpleNamespace(scalar=lambda _: opening)
+
+    def may_start(now: datetime) -> bool:
+        monkeypatch.setattr("airflow.ti_deps.deps.ready_to_reschedule.timezone.utcnow", lambda: now)
+        found = ReadyToRescheduleDep()._get_dep_statuses(waits, DepContext(), session=session)
+        return all(status.passed for status in found)
+
+    assert not may_start(opening - timedelta(seconds=1))
+    assert may_start(opening)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["store is down", "time limit"])

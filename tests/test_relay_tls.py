@@ -57,6 +57,7 @@ NO_TLS = {
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
 @pytest.mark.parametrize("case", NO_TLS)
 def test_without_tls_the_error_says_why_and_nothing_was_sent(case: str, good: Certificates) -> None:
+    """PRV-24: no cleartext, whatever else is offered."""
     options, text = NO_TLS[case]
     with HostileRelay(good, **options) as server:  # type: ignore[arg-type]
         with pytest.raises(RelayError, match=re.escape(text)) as caught:

@@ -122,10 +122,18 @@ def opened(
 def decided(store: Engine, run_id: UUID, *decisions: list[str] | str) -> None:
     """Each decision is a list of reasons, or the arm of an eligible patient."""
     with store.begin() as connection:
+        connection.execute(
+            text("SELECT ensure_decision_month(campaign_date) FROM run WHERE run_id = :run_id"),
+            {"run_id": run_id},
+        )
         for number, decision in enumerate(decisions):
             eligible = isinstance(decision, str)
             connection.execute(
-                text("INSERT INTO decision VALUES (:run_id, :patient, :reasons, :arm)"),
+                text(
+                    "INSERT INTO decision (campaign_date, run_id, patient, reasons, arm)"
+                    " SELECT campaign_date, run_id, :patient, :reasons, :arm FROM run"
+                    " WHERE run_id = :run_id"
+                ),
                 {
                     "run_id": run_id,
                     "patient": f"p{number}",
@@ -198,6 +206,21 @@ def test_an_excluded_patient_counts_once_under_the_first_reason(store: Engine) -
     assert found.outcomes == {"withheld": 1, "sent": 1, "refused": 0, "deferred": 0, "unknown": 1}
     assert found.adds_up
     assert list(found.as_json()) == KEYS
+
+
+def test_data_quality_counts_every_code_that_applies(store: Engine) -> None:
+    run_id = opened(store)
+    decided(store, run_id, "write", ["deceased", "birth_date_implausible"], ["address_malformed"])
+    with store.begin() as connection:
+        connection.execute(
+            text("UPDATE decision SET notes = '{time_zone_unknown}' WHERE arm IS NOT NULL")
+        )
+    [found] = read(store)
+    assert found.excluded == {"address_malformed": 1, "deceased": 1}
+    assert found.as_json()["quality"] == {
+        "address_malformed": 1, "birth_date_implausible": 1, "time_zone_unknown": 1,
+    }  # fmt: skip
+    assert "time_zone_unknown" in printed(found)
 
 
 def test_a_run_that_failed_on_its_way_shows_what_is_pending(store: Engine) -> None:

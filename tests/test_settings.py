@@ -24,6 +24,7 @@ def test_the_least_is_enough_and_the_rest_has_no_surprise() -> None:
     assert found.keyring == Path("/etc/reengage/keys")
     assert found.vendors_path == settings.HOME / "vendors.yaml"
     assert dict(found.relays) == {}
+    assert found.journal_path == Path("/etc/reengage/keys/refusals.jsonl")
     assert (found.relay_trust, found.rehearsal_maildir, found.pinned_now) == (None, None, None)
 
 
@@ -42,6 +43,7 @@ def test_a_missing_or_empty_setting_is_named(name: str, value: str | None) -> No
     [
         ("REENGAGE_RELAY_TURST", "REENGAGE_RELAY_TRUST"),
         ("REENGAGE_PINNEDNOW", "REENGAGE_PINNED_NOW"),
+        ("REENGAGE_JOURNALS", "REENGAGE_JOURNAL"),
         ("REENGAGE_VENDOR_FILE", "REENGAGE_VENDORS_FILE"),
         ("REENGAGE_RELAY_URLS", "REENGAGE_RELAY_URL_"),
     ],
@@ -84,12 +86,20 @@ def test_paths_are_as_set(tmp_path: Path) -> None:
         "REENGAGE_RELAY_TRUST": "/etc/ca.pem",
         "REENGAGE_REHEARSAL_MAILDIR": "/srv/mail",
         "REENGAGE_VENDORS_FILE": "/etc/vendors.yaml",
+        "REENGAGE_JOURNAL": "/srv/journal/refusals.jsonl",
     }
     found = read_settings(NEEDED | paths)
     assert found.home == tmp_path
     assert found.relay_trust == Path("/etc/ca.pem")
     assert found.rehearsal_maildir == Path("/srv/mail")
     assert found.vendors_path == Path("/etc/vendors.yaml")
+    assert found.journal_path == Path("/srv/journal/refusals.jsonl")
+    assert settings.journal_path(found.keyring, paths) == found.journal_path
+
+
+def test_a_journal_that_depends_on_where_one_stands_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="REENGAGE_JOURNAL is no whole path"):
+        read_settings({**NEEDED, "REENGAGE_JOURNAL": "var/refusals.jsonl"})
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_an_agreement_of_a_single_day_is_in_force_that_day() -> None:
         require_baa(one, date(2025, 1, 2))
 
 
-def test_a_vendor_without_an_agreement_is_refused_on_any_day() -> None:
+def test_a_vendor_without_an_agreement_is_refused_on_any_day() -> None:  # PRV-14, SEC-20
     with pytest.raises(VendorError, match="'acme' has no business associate agreement"):
         require_baa(vendor(baa=None), date(2025, 6, 2))
 

@@ -14,7 +14,7 @@ from reengage import warehouse
 from reengage.contract import load_contract
 from reengage.errors import ConfigurationError
 from reengage.settings import HOME
-from reengage.sources import synthea
+from reengage.sources import loading, synthea
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from world import NOW, World
@@ -83,6 +83,21 @@ WRONG = [
         "UPDATE contract.appointment SET appointment_key = 'canary-x'",
         "contract.appointment.appointment_key: 1 row is there again under the same key;"
         " give each key one row",
+    ),
+    (
+        "UPDATE contract.appointment SET status = 'Booked' WHERE patient_key = 'canary-1'",
+        "contract.appointment.status: 1 row is of another form than booked|cancelled;"
+        " write it in the view as the contract does",
+    ),
+    (
+        "UPDATE contract.patient SET state = 'Nebraska'",
+        "contract.patient.state: 2 rows are of another form than [A-Z]{2};"
+        " write it in the view as the contract does",
+    ),
+    (
+        "UPDATE contract.visit SET patient_key = 'canary-3' WHERE patient_key = 'canary-1'",
+        "contract.visit.patient_key: 1 row is of a patient whom contract.patient does not have;"
+        " use the same key in every view, or leave the rows out",
     ),
     (
         "DELETE FROM contract.load",
@@ -229,7 +244,7 @@ def reengage(url: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_says_that_a_source_keeps_the_contract(database: Makes, tmp_path: Path) -> None:
     url = database(None)
-    synthea.load(create_engine(url), SmallExport.write(tmp_path).directory)
+    loading.load(create_engine(url), synthea.SOURCE, SmallExport.write(tmp_path).directory)
     done = reengage(url.replace("postgres@", f"{warehouse.READER}@"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "the warehouse's views are as the contract says" in done.stdout

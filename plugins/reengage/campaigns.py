@@ -74,17 +74,22 @@ class Suites(_Strict):
     cohort: Name = Field("cohort", description="suite of the cohort in the warehouse")
     source: Name = Field("source", description="suite of the source's freshness")
     letters: Name = Field("letters", description="suite of the finished letters")
+    audience: Name | None = Field(
+        "audience",
+        description="suite of who was asked for; null for an audience narrower than the period's",
+    )
 
     @model_validator(mode="after")
     def _are_distinct(self) -> Suites:
         # Each looks at other rows, and verdicts are kept by the suite's name.
-        if len(set(self.names())) < 4:
-            raise ValueError("batch, cohort, source and letters need a suite each; name four")
+        if len(set(self.names())) < len(self.names()):
+            raise ValueError("each kind of rows needs a suite of its own; name different ones")
         return self
 
     def names(self) -> tuple[str, ...]:
-        """All four."""
-        return (self.batch, self.cohort, self.source, self.letters)
+        """All that there are."""
+        every = (self.batch, self.cohort, self.source, self.letters, self.audience)
+        return tuple(name for name in every if name)
 
 
 class Caps(_Strict):
@@ -94,10 +99,13 @@ class Caps(_Strict):
     days_between_letters: Whole = Field(
         ge=0, le=3650, description="least days between two letters of this campaign to a patient"
     )
+    days_after_any_letter: Whole = Field(
+        ge=0, le=365, description="least days from a letter of any other campaign; 0 = no such cap"
+    )
 
 
 class SendWindow(_Strict):
-    """Hours of the day in which letters may leave, in the campaign's time zone."""
+    """Hours of the day in which letters may leave, by the clock where the patient lives."""
 
     opens: Minute = Field(description='first minute, quoted: "08:00"')
     closes: Minute = Field(description='first minute after it, quoted: "20:00"')
@@ -105,7 +113,7 @@ class SendWindow(_Strict):
     @field_validator("opens", "closes", mode="before")
     @classmethod
     def _quoted(cls, value: object) -> object:
-        # Nothing finer, and no offset: it is compared with the practice's wall clock.
+        # Nothing finer, and no offset: it is compared with the patient's wall clock.
         if not isinstance(value, str) or not re.fullmatch(_MINUTE, value):
             raise ValueError('expected a quoted time such as "08:00"')
         return value
@@ -126,6 +134,9 @@ class Campaign(_Strict):
     title: str = Field(min_length=3, max_length=80, description="its name for people")
     purpose: Literal["treatment", "own_service", "education", "marketing"] = Field(
         description="why it is written; decides which authorization is needed"
+    )  # PRV-09: without a class there is no campaign
+    paid: bool = Field(
+        False, strict=True, description="whether a third party pays for it; then it is marketing"
     )
     inactive_days: Whole = Field(
         gt=0, le=3650, description="days without a visit that make inactive"
@@ -151,7 +162,9 @@ class Campaign(_Strict):
     holdout_share: float = Field(
         ge=0, le=0.5, description="share of eligible patients not written to, for comparison"
     )
-    send_window: SendWindow = Field(description="hours in which letters may leave")
+    send_window: SendWindow = Field(
+        description="hours in which letters may leave, in each patient's own time zone"
+    )
     letter_valid_days: Whole = Field(
         gt=0, le=60, description="days after which an unsent letter is too late"
     )
@@ -179,6 +192,11 @@ class Campaign(_Strict):
     def dag_id(self) -> str:
         """Its DAG in Airflow."""
         return f"reengage_{self.slug}"
+
+    def next_run(self, after: datetime) -> datetime:
+        """When its schedule starts it next, after an instant in its time zone."""
+        following: datetime = croniter(self.schedule, after).get_next(datetime)
+        return following
 
     def sources(self) -> list[str]:
         """Contract columns that the fields are read from, each once, in a fixed order."""
@@ -257,6 +275,12 @@ def _own_problems(file: LoadedFile, campaign: Campaign, path: Path) -> list[Prob
             f"slug {campaign.slug!r} differs from the file's name {path.stem!r}; make them equal"
         )
         problems.append(file.problem(("slug",), message))
+    if campaign.paid and campaign.purpose != "marketing":  # PRV-08, PRV-11
+        message = (
+            f"a campaign that a third party pays for is marketing, not {campaign.purpose!r};"
+            " write `purpose: marketing`, or `paid: false` if nobody pays"
+        )
+        problems.append(file.problem(("purpose",), message))
     allowed = ALLOWED_COLUMNS[campaign.period]
     for name, rule in campaign.fields.items():
         where = ("fields", name, "from")
@@ -285,7 +309,7 @@ def _outside_problems(home: Path, file: LoadedFile, campaign: Campaign) -> list[
     if not (home / "sql" / "extract" / campaign.audience).is_file():
         message = f"sql/extract/{campaign.audience} is missing; create it or mend the name"
         problems.append(file.problem(("audience",), message))
-    for kind, suite in campaign.suites.model_dump().items():
+    for kind, suite in campaign.suites.model_dump(exclude_none=True).items():
         if not (home / "expectations" / f"{suite}.json").is_file():
             message = f"expectations/{suite}.json is missing; create it or mend the name"
             problems.append(file.problem(("suites", kind), message))

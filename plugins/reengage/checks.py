@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.pool import StaticPool
 
 from reengage.errors import ConfigurationError, GateError
@@ -145,13 +145,16 @@ class WarehouseSession:
     connection: Connection
     _context: AbstractDataContext = field(repr=False)
     _source: Any = field(repr=False)
+    _queries: set[str] = field(default_factory=set, repr=False)
 
     def check(
         self, suite: Suite, query: str, parameters: Mapping[str, object] | None = None
     ) -> list[Verdict]:
         """The suite's verdicts on the rows of `query`, computed in the warehouse."""
         # Great Expectations takes a query for one only when its first word is SELECT.
-        asset = self._source.add_query_asset(suite.name, query=_COMMENT.sub("", query).strip())
+        query = _COMMENT.sub("", query).strip()
+        self._queries.add(query)
+        asset = self._source.add_query_asset(suite.name, query=query)
         batch = asset.add_batch_definition_whole_table("all")
         return _run(self._context, suite, batch, parameters, None)
 
@@ -176,10 +179,27 @@ def warehouse_session(url: str) -> Iterator[WarehouseSession]:
     engine = source.get_execution_engine().engine
     try:
         with engine.connect() as connection:
-            yield WarehouseSession(connection, context, source)
+            session = WarehouseSession(connection, context, source)
+            _ask_for_names_only(engine, session._queries)
+            yield session
     finally:
         engine.dispose()
         source.get_engine().dispose()  # the one with which it tried the connection
+
+
+def _ask_for_names_only(engine: Any, queries: set[str]) -> None:
+    """Keep a cohort of a million rows out of this process.
+
+    Great Expectations runs a query whole, and reads all of it, only to learn its columns' names.
+    """
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def without_rows(
+        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> tuple[str, Any]:
+        if statement in queries:
+            statement = f"SELECT * FROM ({statement}) AS asked LIMIT 0"  # noqa: S608 - our own
+        return statement, parameters
 
 
 def _run(

@@ -1,7 +1,8 @@
 """The warehouse contract: the views that every source provides, column by column.
 
 Documented once, in sql/contract/*.yaml; the reference page, the check of a source and the
-validation of campaign fields all read it from there.
+validation of campaign fields all read it from there. No view has a place for psychotherapy notes
+(PRV-28), and what is not in it cannot be asked for.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class _ColumnEntry(BaseModel):
     type: Type = Field(description="PostgreSQL type")
     nullable: bool = Field(description="whether null has a meaning")
     description: str = Field(min_length=3, description="what it holds")
+    pattern: str | None = Field(default=None, description="what a value must match, as a whole")
 
 
 class _ViewEntry(BaseModel):
@@ -55,6 +57,8 @@ class Column:
     type: Type
     nullable: bool
     description: str
+    pattern: str | None = None
+    """POSIX regular expression that every value matches as a whole; None = any."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,14 @@ def load_contract(home: Path) -> Contract:
                 entry.view,
                 entry.description,
                 tuple(
-                    Column(entry.view, name, column.type, column.nullable, column.description)
+                    Column(
+                        entry.view,
+                        name,
+                        column.type,
+                        column.nullable,
+                        column.description,
+                        column.pattern,
+                    )
                     for name, column in entry.columns.items()
                 ),
                 None if entry.key is None else tuple(entry.key),

@@ -1,4 +1,4 @@
-"""Keys: a keyring of named secrets, and one data key per run that can be destroyed.
+"""Keys: a keyring of named secrets, and data keys that can be destroyed: a run's, a month's.
 
 Promises: data are sealed with AES-256-GCM under a data key of their run (SEC-14); the data key is
 stored only wrapped by the keyring's key-encryption key, in a file of its own beside it and never in
@@ -19,6 +19,7 @@ import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
@@ -40,13 +41,18 @@ _PURPOSES = ("wrap", "pseudonym")
 
 @dataclass(frozen=True)
 class DataKey:
-    """The key of one run. Seals and opens; never leaves the process."""
+    """The key of a run, or of a month of decisions. Seals and opens; never leaves the process."""
 
-    run_id: UUID
+    name: str
     _key: bytes = field(repr=False)
 
+    @property
+    def run_id(self) -> UUID:
+        """The run that it is the key of."""
+        return UUID(self.name)
+
     def seal(self, plaintext: bytes, *, bound_to: str) -> bytes:
-        """Ciphertext of `plaintext`, which only opens for the same run and `bound_to`."""
+        """Ciphertext of `plaintext`, which only opens for the same key's name and `bound_to`."""
         return _seal(self._key, plaintext, self._label(bound_to))
 
     def open(self, sealed: bytes, *, bound_to: str) -> bytes:
@@ -54,7 +60,7 @@ class DataKey:
         return _open(self._key, sealed, self._label(bound_to))
 
     def _label(self, bound_to: str) -> bytes:
-        return f"reengage/{self.run_id}/{bound_to}".encode()
+        return f"reengage/{self.name}/{bound_to}".encode()
 
 
 @dataclass(frozen=True)
@@ -77,25 +83,35 @@ class Keyring:
 
     def create_data_key(self, run_id: UUID) -> DataKey:
         """The run's data key: the one it has, or a new one when it has none."""
-        if self.has_data_key(run_id):
-            return self.data_key(run_id)
-        path = self._run_path(run_id)
-        path.parent.mkdir(mode=0o700, exist_ok=True)  # a key backup may come without it
-        key = secrets.token_bytes(KEY_BYTES)
-        _write_new(path, _seal(self._wrap, key, str(run_id).encode()))
-        return self.data_key(run_id)
+        return self._create(self._run_path(run_id))
 
     def data_key(self, run_id: UUID) -> DataKey:
         """The run's data key. Raises KeyringError when it was destroyed or never made."""
-        path = self._run_path(run_id)
-        try:
-            wrapped = path.read_bytes()
-        except FileNotFoundError:
+        key = self._open_named(self._run_path(run_id))
+        if key is None:
             raise KeyringError(
                 f"the data key of run {run_id} is not in the keyring: it was destroyed when the"
                 " run ended; clear the whole DAG run from `preflight` on, or trigger a new one"
-            ) from None
-        return DataKey(run_id, _open(self._wrap, wrapped, str(run_id).encode()))
+            )
+        return key
+
+    def create_month_key(self, day: date) -> DataKey:
+        """The key under which the decisions of the day's month are kept; made on first use."""
+        return self._create(self._month_path(day))
+
+    def month_key(self, day: date) -> DataKey:
+        """The same. Raises KeyringError when it was destroyed or never made."""
+        key = self._open_named(self._month_path(day))
+        if key is None:
+            raise KeyringError(
+                f"the key of the decisions of {day:%Y-%m} is not in the keyring: they were kept for"
+                " as long as they had to be, and cannot be opened any more"
+            )
+        return key
+
+    def destroy_month_key(self, day: date) -> None:
+        """Make the decisions of the day's month unreadable, for good."""
+        _destroy(self._month_path(day))
 
     def has_data_key(self, run_id: UUID) -> bool:
         """Whether the run's batches and letters can still be opened."""
@@ -103,19 +119,7 @@ class Keyring:
 
     def destroy_data_key(self, run_id: UUID) -> None:
         """Make everything sealed for the run unreadable, for good. Repeating it is harmless."""
-        path = self._run_path(run_id)
-        doomed = path.with_suffix(".destroyed")
-        # Renamed first: one that dies half-way leaves no noise where a key is looked for.
-        with suppress(FileNotFoundError):
-            path.rename(doomed)
-        # Overwritten before it is unlinked: cheap, though no promise on flash media.
-        with suppress(FileNotFoundError), doomed.open("r+b") as file:
-            file.write(secrets.token_bytes(os.fstat(file.fileno()).st_size))
-            file.flush()
-            os.fsync(file.fileno())
-        doomed.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            _sync_directory(path.parent)
+        _destroy(self._run_path(run_id))
 
     def dkim_key(self) -> bytes:
         """The practice's DKIM private key, RSA 2048, PEM (RFC 6376 section 3.3.3).
@@ -126,6 +130,24 @@ class Keyring:
 
     def _run_path(self, run_id: UUID) -> Path:
         return self.directory / "runs" / f"{run_id}.key"
+
+    def _month_path(self, day: date) -> Path:
+        return self.directory / "months" / f"{day:%Y-%m}.key"
+
+    def _create(self, path: Path) -> DataKey:
+        if (found := self._open_named(path)) is not None:
+            return found
+        path.parent.mkdir(mode=0o700, exist_ok=True)  # a key backup may come without it
+        _write_new(path, _seal(self._wrap, secrets.token_bytes(KEY_BYTES), path.stem.encode()))
+        return DataKey(path.stem, _open(self._wrap, path.read_bytes(), path.stem.encode()))
+
+    def _open_named(self, path: Path) -> DataKey | None:
+        """The data key that lies at `path`, wrapped and bound to its name; None when none does."""
+        try:
+            wrapped = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return DataKey(path.stem, _open(self._wrap, wrapped, path.stem.encode()))
 
 
 def open_keyring(directory: Path) -> Keyring:
@@ -237,6 +259,22 @@ def _write_new(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink()
     _sync_directory(path.parent)
+
+
+def _destroy(path: Path) -> None:
+    """Remove a key file so that nothing of it is left, as far as the medium allows."""
+    doomed = path.with_suffix(".destroyed")
+    # Renamed first: one that dies half-way leaves no noise where a key is looked for.
+    with suppress(FileNotFoundError):
+        path.rename(doomed)
+    # Overwritten before it is unlinked: cheap, though no promise on flash media.
+    with suppress(FileNotFoundError), doomed.open("r+b") as file:
+        file.write(secrets.token_bytes(os.fstat(file.fileno()).st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    doomed.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        _sync_directory(path.parent)
 
 
 def _sync_directory(directory: Path) -> None:

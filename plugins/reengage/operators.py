@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowTaskTimeout,
+)
 
 from reengage.errors import ReengageError, RelayError, StoreError, place_of
 from reengage.settings import Settings, read_settings
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
     from reengage.pipeline.plan import Chunk
     from reengage.pipeline.run import Run
+    from reengage.pipeline.send import Sent
 
 RETRYABLE = (RelayError, StoreError)
 """Errors that time may mend; any other needs a person, so a retry would only repeat it."""
@@ -63,7 +69,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             # Raised here, not in the handler: the original must not ride along as its context.
             raise failure
         self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
-        return result
+        return self.shown(result)
 
     def _in_room(self, settings: Settings, context: Context) -> Any:
         from reengage.pipeline.run import resume
@@ -73,6 +79,10 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
     def room(self, run: Run) -> Any:
         """Do this task's work for `run`; counts and ids only may be returned."""
         raise NotImplementedError
+
+    def shown(self, result: Any) -> Any:
+        """What Airflow keeps of the room's result; counts and ids only."""
+        return result
 
     def _overdue(self, started: datetime) -> str:
         seconds = (datetime.now(UTC) - started).total_seconds()
@@ -179,13 +189,22 @@ class CheckLettersOperator(ChunkOperator):
 
 
 class SendOperator(ChunkOperator):
-    """Offers a chunk's letters to the vendor, each once."""
+    """Offers a chunk's letters to the vendor, each once, when its window is open."""
 
-    def room(self, run: Run) -> dict[str, int]:
-        """Number of letters by state."""
-        from reengage.pipeline.send import send
+    def room(self, run: Run) -> Sent:
+        """What became of the letters, and when to come back."""
+        from reengage.pipeline.send import send_what_is_open
 
-        return send(run, self.chunk)
+        return send_what_is_open(run, self.chunk)
+
+    def shown(self, result: Sent) -> dict[str, int]:
+        """Number of letters by state; not yet while letters wait for a window that opens today.
+
+        Airflow then starts the same try again at that instant, and no worker is held meanwhile.
+        """
+        if result.again_at is not None:
+            raise AirflowRescheduleException(result.again_at)
+        return result.letters
 
 
 class SettleOperator(RoomOperator):

@@ -114,6 +114,13 @@ class Practice(_Strict):
     phone: Phone = Field(description="telephone, as letters show it")
     website: Website | None = Field(default=None, description="home page, if there is one")
     time_zone: TimeZone = Field(description="IANA time zone of the practice")
+    age_of_majority: int = Field(
+        default=18,
+        ge=18,
+        le=21,
+        strict=True,
+        description="age from which patients act for themselves",
+    )
     from_name: Line = Field(description="name in the From header")
     from_address: Address = Field(description="address in the From header and envelope")
     reply_to: Address = Field(description="where replies go")

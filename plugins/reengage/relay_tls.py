@@ -1,7 +1,8 @@
 """The way to a relay: its URL, and an SMTP conversation that begins inside verified TLS.
 
 Promises: TLS 1.2 or newer, certificate and name verified, from the first octet (`smtps`) or by
-STARTTLS, which is mandatory (SEC-18, EML-11 to EML-13); nothing can weaken that. What a server said
+STARTTLS, which is mandatory (SEC-18, EML-11 to EML-13); nothing can weaken that, no preference of a
+patient either (PRV-24). What a server said
 before TLS is forgotten, and octets it sent ahead of the handshake end the conversation (RFC 3207
 section 4.2, the CVE-2021-33515 class). The log-in goes inside TLS only. Refuses with one clear
 sentence: which relay, what failed, what to do. No text of a server and no password is quoted.

@@ -11,7 +11,7 @@ row of a patient is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
+from reengage.reasons import CONTRADICTIONS
 from reengage.sql import load_sql
 
 STEPS = (
@@ -46,6 +47,8 @@ class Funnel:
     outcomes: dict[str, int]
     rehearsed: int
     seconds: dict[str, float]
+    quality: dict[str, int] = field(default_factory=dict)
+    """Candidates by what is odd in their data or contradicts; each under all that apply."""
 
     @property
     def accounted(self) -> int:
@@ -79,7 +82,11 @@ class Funnel:
             **self.outcomes,
             "seconds": self.seconds,
         }
-        rare = {"rehearsed": self.rehearsed, "pending": self.pending}
+        rare = {
+            "rehearsed": self.rehearsed,
+            "pending": self.pending,
+            "quality": self.quality,
+        }
         return found | {name: count for name, count in rare.items() if count}
 
 
@@ -87,7 +94,8 @@ def read_funnels(engine: Engine, home: Path, as_of: date | None = None) -> list[
     """The funnel of every campaign's latest run, or of its latest run for the day `as_of`."""
     with engine.connect() as connection:
         found = connection.execute(
-            text(load_sql(home, "reports/funnel.sql")), {"as_of": as_of}
+            text(load_sql(home, "reports/funnel.sql")),
+            {"as_of": as_of, "contradictions": sorted(CONTRADICTIONS)},
         ).all()
     return [_funnel(row) for row in found]
 
@@ -99,6 +107,9 @@ def render(funnels: Sequence[Funnel], console: Console) -> None:
         return
     console.print(_table("Funnel", funnels, _funnel_rows(funnels)))
     console.print(_table("Seconds per step", funnels, _second_rows(funnels)))
+    if codes := sorted({code for funnel in funnels for code in funnel.quality}):
+        rows = [_counts(f"  {code}", [f.quality.get(code, 0) for f in funnels]) for code in codes]
+        console.print(_table("Data quality", funnels, rows))
     for funnel in funnels:
         if not funnel.adds_up:
             console.print(f"[bold red]{funnel.campaign}: the numbers do not add up[/]")
@@ -120,6 +131,7 @@ def _funnel(row: Any) -> Funnel:
         outcomes={state: int(states.get(state, 0)) for state in _OUTCOMES},
         rehearsed=int(states.get("rehearsed", 0)),
         seconds={step: float(row.seconds[step]) for step in STEPS if step in row.seconds},
+        quality=dict(sorted(row.quality.items())),
     )
 
 
@@ -134,27 +146,31 @@ def _table(title: str, funnels: Sequence[Funnel], rows: list[list[str]]) -> Tabl
     return table
 
 
-def _funnel_rows(funnels: Sequence[Funnel]) -> list[list[str]]:
-    def row(label: str, values: Sequence[int]) -> list[str]:
-        return [
-            label,
-            *(f"{value:,}" if value or not label.startswith("  ") else "·" for value in values),
-        ]
+def _counts(label: str, values: Sequence[int]) -> list[str]:
+    return [
+        label,
+        *(f"{value:,}" if value or not label.startswith("  ") else "·" for value in values),
+    ]
 
+
+def _funnel_rows(funnels: Sequence[Funnel]) -> list[list[str]]:
     reasons = sorted({reason for funnel in funnels for reason in funnel.excluded})
     rows = [
-        row("living", [f.living for f in funnels]),
-        row("inactive", [f.inactive for f in funnels]),
-        row("candidates", [f.candidates for f in funnels]),
-        row("excluded", [sum(f.excluded.values()) for f in funnels]),
-        *(row(f"  {reason}", [f.excluded.get(reason, 0) for f in funnels]) for reason in reasons),
-        row("eligible", [f.eligible for f in funnels]),
-        row("  held out", [f.held_out for f in funnels]),
-        *(row(f"  {state}", [f.outcomes[state] for f in funnels]) for state in _OUTCOMES),
+        _counts("living", [f.living for f in funnels]),
+        _counts("inactive", [f.inactive for f in funnels]),
+        _counts("candidates", [f.candidates for f in funnels]),
+        _counts("excluded", [sum(f.excluded.values()) for f in funnels]),
+        *(
+            _counts(f"  {reason}", [f.excluded.get(reason, 0) for f in funnels])
+            for reason in reasons
+        ),
+        _counts("eligible", [f.eligible for f in funnels]),
+        _counts("  held out", [f.held_out for f in funnels]),
+        *(_counts(f"  {state}", [f.outcomes[state] for f in funnels]) for state in _OUTCOMES),
     ]
     for label in ("rehearsed", "pending"):
         if any(getattr(funnel, label) for funnel in funnels):
-            rows.append(row(f"  {label}", [getattr(funnel, label) for funnel in funnels]))
+            rows.append(_counts(f"  {label}", [getattr(funnel, label) for funnel in funnels]))
     return rows
 
 

@@ -23,9 +23,11 @@ from reengage.errors import ConfigurationError
 PREFIX = "REENGAGE_"
 NAMES = (
     "HOME", "WAREHOUSE_URL", "STORE_URL", "KEYRING", "RELAY_TRUST", "REHEARSAL_MAILDIR",
-    "VENDORS_FILE", "PINNED_NOW",
+    "VENDORS_FILE", "PINNED_NOW", "JOURNAL",
 )  # fmt: skip
 """Every setting but the relays, which are called RELAY_URL_<VENDOR>."""
+JOURNAL = "refusals.jsonl"
+"""Name of the journal of refusals in the keyring's directory."""
 HOME = Path(os.environ.get(PREFIX + "HOME") or Path(__file__).parents[2]).resolve()
 """Root of the project: REENGAGE_HOME, else the checkout that this file lies in."""
 
@@ -52,6 +54,8 @@ class Settings:
     """Vendor registry, when it is not `home/vendors.yaml`."""
     pinned_now: datetime | None = None
     """The embedded default's pinned clock; None = the machine's clock."""
+    journal: Path | None = None
+    """File of all refusals, when it is not in the keyring: on another disk than the store's."""
 
     def now(self) -> datetime:
         """The practice's present instant, aware, UTC."""
@@ -61,6 +65,11 @@ class Settings:
     def vendors_path(self) -> Path:
         """The vendor registry in force."""
         return self.vendors_file or self.home / "vendors.yaml"
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal of refusals in force; who backs up the keyring has it, too."""
+        return self.journal or self.keyring / JOURNAL
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -78,6 +87,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         rehearsal_maildir=_path(env, "REHEARSAL_MAILDIR"),
         vendors_file=_path(env, "VENDORS_FILE"),
         pinned_now=_instant(env, "PINNED_NOW"),
+        journal=_journal(env),
     )
 
 
@@ -85,6 +95,12 @@ def vendors_path(home: Path, environ: Mapping[str, str] | None = None) -> Path:
     """The vendor registry in force for the project at `home`: what campaign files are held to."""
     env = os.environ if environ is None else environ
     return _path(env, "VENDORS_FILE") or home / "vendors.yaml"
+
+
+def journal_path(keyring: Path, environ: Mapping[str, str] | None = None) -> Path:
+    """The journal of refusals in force for this keyring."""
+    env = os.environ if environ is None else environ
+    return _journal(env) or keyring / JOURNAL
 
 
 def _required(env: Mapping[str, str], name: str) -> str:
@@ -120,6 +136,14 @@ def _keyring(env: Mapping[str, str], home: Path) -> Path:
 def _path(env: Mapping[str, str], name: str) -> Path | None:
     value = env.get(PREFIX + name, "")
     return Path(value) if value else None
+
+
+def _journal(env: Mapping[str, str]) -> Path | None:
+    """One file for all processes, wherever each was started."""
+    journal = _path(env, "JOURNAL")
+    if journal and not journal.is_absolute():
+        raise ConfigurationError(f"setting {PREFIX}JOURNAL is no whole path; begin it with /")
+    return journal
 
 
 def _instant(env: Mapping[str, str], name: str) -> datetime | None:

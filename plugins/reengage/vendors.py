@@ -1,7 +1,8 @@
 """Vendors: who may see patients' data on our behalf, and under which agreement.
 
 No vendor without a business associate agreement in force on the day (SEC-20), with every clause
-that 45 CFR 164.504(e)(2) asks for (SEC-21), and no host that its entry does not list.
+that 45 CFR 164.504(e)(2) asks for (SEC-21), and no host that its entry does not list. There is no
+other way out for patients' data: nothing is handed to anybody who would pay for it (PRV-14).
 """
 
 from __future__ import annotations

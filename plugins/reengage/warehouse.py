@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from reengage import database
-from reengage.contract import Contract, View
+from reengage.contract import Column, Contract, View
 from reengage.errors import ConfigurationError
 
 READER = "extractor"
@@ -64,7 +64,8 @@ def check(engine: Engine, contract: Contract) -> list[Finding]:
     Raises ConfigurationError when the warehouse cannot be reached.
     """
     with _reached(engine) as connection:
-        return [finding for view in contract.views for finding in _check_view(connection, view)]
+        found = [finding for view in contract.views for finding in _check_view(connection, view)]
+        return found + _all_strangers(connection, contract, found)
 
 
 @contextmanager
@@ -115,7 +116,55 @@ def _row_findings(connection: Connection, view: View, present: Container[str]) -
         findings += _null_findings(connection, view.name, columns)
     if view.key is not None and all(name in present for name in view.key):
         findings += _key_findings(connection, view.name, view.key)
+    for column in view.columns:
+        if column.pattern is not None and column.name in present:
+            findings += _pattern_findings(connection, column)
     return findings
+
+
+def _pattern_findings(connection: Connection, column: Column) -> list[Finding]:
+    """Values that no campaign would understand, such as another word for `booked`."""
+    quote = connection.dialect.identifier_preparer.quote
+    others = connection.execute(
+        text(
+            f"SELECT count(*) FROM contract.{quote(column.view)}"  # noqa: S608
+            f" WHERE {quote(column.name)} !~ :pattern"
+        ),
+        {"pattern": f"^({column.pattern})$"},
+    ).scalar_one()
+    problem = f"{others} {_rows(others)} of another form than {column.pattern}"
+    remedy = "write it in the view as the contract does"
+    return [Finding(column.view, column.name, problem, remedy)] if others else []
+
+
+def _all_strangers(
+    connection: Connection, contract: Contract, found: list[Finding]
+) -> list[Finding]:
+    """Of the views that can be read and have a patient, those with a stranger in them."""
+    unread = {f.view for f in found if f.column in ("*", "patient_key")}
+    if "patient" in unread:
+        return []
+    return [
+        finding
+        for view in contract.views
+        if view.name != "patient" and view.name not in unread
+        if any(column.name == "patient_key" for column in view.columns)
+        for finding in _stranger_findings(connection, view.name)
+    ]
+
+
+def _stranger_findings(connection: Connection, view: str) -> list[Finding]:
+    """Rows of a patient whom view `patient` does not have: nobody is ever written to for them."""
+    quote = connection.dialect.identifier_preparer.quote
+    strangers = connection.execute(
+        text(
+            f"SELECT count(*) FROM contract.{quote(view)} AS v WHERE NOT EXISTS"  # noqa: S608
+            " (SELECT 1 FROM contract.patient AS p WHERE p.patient_key = v.patient_key)"
+        )
+    ).scalar_one()
+    problem = f"{strangers} {_rows(strangers)} of a patient whom contract.patient does not have"
+    remedy = "use the same key in every view, or leave the rows out"
+    return [Finding(view, "patient_key", problem, remedy)] if strangers else []
 
 
 def _null_findings(connection: Connection, view: str, columns: list[str]) -> list[Finding]:

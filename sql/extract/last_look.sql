@@ -1,17 +1,10 @@
 -- The last look before a claim: may these patients still be written to, at which address, and does
 -- what each letter speaks of still stand? One row per letter, `number` its place in the arrays; more
 -- than one where a view has a key twice.
--- Parameters: patient_keys, appointment_keys, medication_keys (one element per letter), as_of, now,
--- zone, inactive_days, slug, consent_purposes. Reads the warehouse as it is now.
--- What it dates up to a minute ahead of our clock counts as having happened: the clocks differ.
+-- Parameters: patient_keys, appointment_keys, medication_keys (one element per letter), and those of
+-- parts/standing.sql as of now: `ends` lies a minute ahead of our clock, since the clocks differ, and
+-- what the warehouse dates before it counts as having happened. Reads the warehouse as it is now.
 WITH
-day AS (
-    SELECT
-        CAST(:as_of AS date) AS as_of,
-        CAST(:now AS timestamptz) + INTERVAL '1 minute' AS ends,
-        CAST(CAST(:as_of AS date) + 1 - CAST(:inactive_days AS int) AS timestamp)
-            AT TIME ZONE :zone AS inactive_since
-),
 letter AS (
     SELECT number, patient_key, appointment_key, medication_key
     FROM unnest(
@@ -30,23 +23,31 @@ looked AS (
     SELECT
         letter.number,
         standing.recipient,
+        standing.consents,
         a.start_at,
         a.location,
+        m.name,
+        m.dosage_text,
         standing.reasons || array_remove(ARRAY[
             CASE WHEN EXISTS (
                 SELECT 1 FROM contract.visit AS v
                 WHERE v.patient_key = letter.patient_key AND v.status <> 'cancelled'
-                  AND v.start_at >= day.inactive_since AND v.start_at < day.ends
+                  AND v.start_at >= :inactive_since AND v.start_at < :ends
             ) THEN 'returned' END,
+            -- A letter that wins back whoever has booked by now.
+            CASE WHEN letter.appointment_key IS NULL AND letter.medication_key IS NULL AND EXISTS (
+                SELECT 1 FROM contract.appointment AS b
+                WHERE b.patient_key = letter.patient_key AND b.status = 'booked'
+                  AND b.start_at >= :ends AND b.start_at < :booking_ends
+            ) THEN 'future_appointment' END,
             CASE WHEN letter.appointment_key IS NOT NULL
                   AND a.status IS DISTINCT FROM 'booked' THEN 'appointment_changed' END,
             CASE WHEN letter.medication_key IS NOT NULL                                       -- PRV-10
-                  AND (m.medication_key IS NULL OR m.end_at < day.ends OR m.lapsed_on < day.as_of)
+                  AND (m.medication_key IS NULL OR m.end_at < :ends OR m.lapsed_on < :as_of - 90)
                  THEN 'prescription_ended' END,
             CASE WHEN m.sensitive_class IS NOT NULL THEN 'sensitive_medicine' END             -- PRV-32
         ], NULL) AS reasons
     FROM letter
-    CROSS JOIN day
     JOIN standing ON standing.patient_key = letter.patient_key
     LEFT JOIN contract.appointment AS a
         ON a.appointment_key = letter.appointment_key AND a.patient_key = letter.patient_key
@@ -57,6 +58,9 @@ SELECT
     number,
     reasons,
     CASE WHEN cardinality(reasons) = 0 THEN recipient END AS recipient,
+    CASE WHEN cardinality(reasons) = 0 THEN consents END AS consents,
     CASE WHEN cardinality(reasons) = 0 THEN start_at END AS appointment_start_at,
-    CASE WHEN cardinality(reasons) = 0 THEN location END AS appointment_location
+    CASE WHEN cardinality(reasons) = 0 THEN location END AS appointment_location,
+    CASE WHEN cardinality(reasons) = 0 THEN name END AS medication_name,
+    CASE WHEN cardinality(reasons) = 0 THEN dosage_text END AS medication_dosage_text
 FROM looked

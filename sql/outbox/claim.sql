@@ -1,8 +1,10 @@
 -- Claim letters for sending: the last look and the change of state are one statement, so that an
--- opt-out or suppression committed a moment ago wins. What the warehouse said of these letters is
--- handed in with the time of reading and counts for one minute only.
--- Parameters: letter_ids, recipients, reasons (one each per letter), claim, warehouse_read_at, now,
--- cap_days.
+-- opt-out, a revocation (PRV-06) or a suppression committed a moment ago wins. What the warehouse
+-- said of these letters is handed in with the time of reading and counts for one minute only.
+-- Parameters: letter_ids, recipients, reasons, consents (one each per letter; JSON: needed purpose to
+-- the signing of its form; NULL = not known, and any revocation counts), claim, warehouse_read_at,
+-- now, cap_days, any_cap_days (the same for letters of other campaigns). Letters count that were claimed
+-- before these patients were locked (claim_lock.sql), by whichever campaign.
 WITH looked AS (
     SELECT
         l.letter_id,
@@ -10,18 +12,30 @@ WITH looked AS (
             WHEN l.expires_at <= CAST(:now AS timestamptz) THEN 'too_late'
             WHEN EXISTS (SELECT 1 FROM opt_out o WHERE o.patient = l.patient
                          AND (o.campaign IS NULL OR o.campaign = l.campaign)) THEN 'opted_out'
+            -- Of whom the warehouse denies, its own reason is told, and no form is known.
+            WHEN known.reason IS NULL AND EXISTS (
+                SELECT 1 FROM revocation r
+                LEFT JOIN jsonb_each_text(CAST(known.consents AS jsonb)) AS form (purpose, signed_at)
+                  ON r.purpose IS NULL OR r.purpose = form.purpose
+                WHERE r.patient = l.patient
+                  AND (known.consents IS NULL OR form.purpose IS NOT NULL)
+                  AND (r.revoked_at < CAST(form.signed_at AS timestamptz)) IS NOT TRUE
+            ) THEN 'authorization_revoked'
             WHEN EXISTS (SELECT 1 FROM suppression s WHERE s.recipient = known.recipient) THEN 'address_suppressed'
-            -- Whatever run composed them: never two letters of a campaign within its cap.
+            -- Whatever run composed them: never two letters within the cap, of this campaign or not.
             WHEN EXISTS (SELECT 1 FROM letter o
-                         WHERE o.patient = l.patient AND o.campaign = l.campaign
+                         WHERE o.patient = l.patient
                            AND o.letter_id <> l.letter_id AND o.rehearsal IS NULL
                            AND o.state IN ('claimed', 'attempted', 'sent', 'unknown')
-                           AND abs(o.campaign_date - l.campaign_date) < CAST(:cap_days AS int))
+                           AND abs(o.campaign_date - l.campaign_date) <
+                               CASE WHEN o.campaign = l.campaign THEN CAST(:cap_days AS int)
+                                    ELSE CAST(:any_cap_days AS int) END)
                  THEN 'frequency_cap'
             ELSE known.reason
         END AS reason
-    FROM unnest(CAST(:letter_ids AS uuid[]), CAST(:recipients AS text[]), CAST(:reasons AS text[]))
-        AS known (letter_id, recipient, reason)
+    FROM unnest(CAST(:letter_ids AS uuid[]), CAST(:recipients AS text[]), CAST(:reasons AS text[]),
+                CAST(:consents AS text[]))
+        AS known (letter_id, recipient, reason, consents)
     JOIN letter l ON l.letter_id = known.letter_id
     WHERE l.state IN ('composed', 'deferred')
       AND l.rehearsal IS NULL

@@ -1,7 +1,9 @@
 -- The funnel of each campaign's latest run, or of its latest run for one day (parameter as_of).
 -- A day's letters belong to the day, whichever run composed or sent them, so that running a day
 -- twice shows the same numbers; a dry run or replay shows its own rehearsed letters. An excluded
--- candidate counts once, under the first of its reasons, so that the totals add up.
+-- candidate counts once, under the first of its reasons, so that the totals add up. Data quality counts
+-- every code that tells of contradicting data (parameter contradictions) and every note, each patient
+-- under all that apply.
 WITH latest AS (
     SELECT DISTINCT ON (campaign) *
     FROM run
@@ -13,17 +15,31 @@ excluded AS (
     SELECT run_id, jsonb_object_agg(reason, patients ORDER BY reason) AS reasons, sum(patients) AS patients
     FROM (
         SELECT d.run_id, d.reasons[1] AS reason, count(*) AS patients
-        FROM latest JOIN decision d ON d.run_id = latest.run_id
+        FROM latest
+        JOIN decision d ON d.run_id = latest.run_id AND d.campaign_date = latest.campaign_date
         WHERE d.arm IS NULL
         GROUP BY d.run_id, d.reasons[1]
     ) AS by_reason
+    GROUP BY run_id
+),
+quality AS (
+    SELECT run_id, jsonb_object_agg(code, patients ORDER BY code) AS codes
+    FROM (
+        SELECT d.run_id, code, count(*) AS patients
+        FROM latest
+        JOIN decision d ON d.run_id = latest.run_id AND d.campaign_date = latest.campaign_date
+        CROSS JOIN unnest(d.reasons || d.notes) AS code
+        WHERE code = ANY(d.notes) OR code = ANY(CAST(:contradictions AS text[]))
+        GROUP BY d.run_id, code
+    ) AS by_code
     GROUP BY run_id
 ),
 arms AS (
     SELECT d.run_id,
         count(*) FILTER (WHERE d.arm IS NOT NULL) AS eligible,
         count(*) FILTER (WHERE d.arm = 'holdout') AS held_out
-    FROM latest JOIN decision d ON d.run_id = latest.run_id
+    FROM latest
+    JOIN decision d ON d.run_id = latest.run_id AND d.campaign_date = latest.campaign_date
     GROUP BY d.run_id
 ),
 letters AS (
@@ -62,10 +78,12 @@ SELECT
     coalesce(arms.eligible, 0) AS eligible,
     coalesce(arms.held_out, 0) AS held_out,
     coalesce(letters.states, '{}') AS states,
-    coalesce(steps.seconds, '{}') AS seconds
+    coalesce(steps.seconds, '{}') AS seconds,
+    coalesce(quality.codes, '{}') AS quality
 FROM latest
 LEFT JOIN excluded USING (run_id)
 LEFT JOIN arms USING (run_id)
 LEFT JOIN letters USING (run_id)
 LEFT JOIN steps USING (run_id)
+LEFT JOIN quality USING (run_id)
 ORDER BY latest.campaign

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,38 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from daily import Practice
-from reengage import keys
 from reengage.cli import commands, generated
 from reengage.cli.main import main
 from reengage.settings import HOME
-from simulators.smtp import HostileRelay
-
-
-@pytest.fixture
-def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for the commands of this process, with nothing else in reach."""
-    shutil.copytree(HOME / "docs", home / "docs", ignore=shutil.ignore_patterns("pictures"))
-    monkeypatch.setattr(commands, "HOME", home)
-    for name in [name for name in os.environ if name.startswith("REENGAGE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(home.parent / "state"))
-    return home
-
-
-@pytest.fixture
-def desk(here: Path, practice: Practice, monkeypatch: pytest.MonkeyPatch) -> Practice:
-    """The practice, as the environment of a command describes it."""
-    settings = practice.settings
-    monkeypatch.setenv("REENGAGE_STORE_URL", settings.store_url)
-    monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", settings.warehouse_url)
-    monkeypatch.setenv("REENGAGE_KEYRING", str(settings.keyring))
-    return practice
-
-
-def opted_out(practice: Practice) -> list[tuple[object, ...]]:
-    found = practice.rows("SELECT patient, campaign, channel FROM opt_out ORDER BY patient")
-    return [tuple(row.values()) for row in found]
-
 
 # --- wrong usage ---
 
@@ -160,98 +130,6 @@ def test_a_store_that_was_never_migrated_is_told(
     monkeypatch.setenv("REENGAGE_STORE_URL", database(None))
     assert main(["report"]) == 1
     assert "migrated" in capsys.readouterr().err
-
-
-# --- opt-out (EML-26) ---
-
-
-def test_an_opt_out_is_recorded_once_under_the_pseudonym(
-    desk: Practice, capsys: pytest.CaptureFixture[str]
-) -> None:
-    desk.world.patient("p1")
-    for _ in range(2):
-        assert main(["opt-out", "--patient", "p1", "--channel", "phone"]) == 0
-    pseudonym = keys.open_keyring(desk.settings.keyring).pseudonym("patient", "p1")
-    assert opted_out(desk) == [(pseudonym, None, "phone")]
-    shown = capsys.readouterr()
-    assert shown.out == "recorded; it holds from the next letter on\n" * 2
-    assert shown.err == ""
-
-
-def test_after_an_opt_out_a_composed_letter_is_not_sent(
-    desk: Practice, hostile: HostileRelay
-) -> None:
-    from reengage.pipeline.send import send
-
-    desk.world.patient("p1")
-    desk.world.patient("p2")
-    run = desk.open("medication_reminder")
-    chunks = desk.compose(run)
-    assert main(["opt-out", "--patient", "p1", "--campaign", "medication_reminder"]) == 0
-    for chunk in chunks:
-        send(run, chunk)
-    assert desk.states() == {"sent": 1, "withheld": 1}
-    assert len(hostile.letters) == 1
-
-
-def test_an_opt_out_of_an_unknown_patient_is_recorded_and_told(
-    desk: Practice, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["opt-out", "--patient", "canary"]) == 1
-    assert len(opted_out(desk)) == 1
-    shown = capsys.readouterr()
-    assert shown.err == (
-        "recorded, but the warehouse has no patient with this key; check the key for a typing"
-        " error\n"
-    )
-    assert shown.out == ""
-
-
-@pytest.mark.parametrize("url", [None, "postgresql+psycopg://u@/nosuch?host=/nowhere", "none"])
-def test_an_opt_out_is_recorded_though_the_warehouse_is_out_of_reach(
-    desk: Practice,
-    url: str | None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    if url is None:
-        monkeypatch.delenv("REENGAGE_WAREHOUSE_URL")
-    else:
-        monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", url)
-    assert main(["opt-out", "--patient", "p1"]) == 1
-    assert len(opted_out(desk)) == 1
-    assert "recorded, but the warehouse could not be asked" in capsys.readouterr().err
-
-
-def test_an_opt_out_of_a_campaign_that_does_not_exist_is_refused(
-    desk: Practice, capsys: pytest.CaptureFixture[str]
-) -> None:
-    desk.world.patient("p1")
-    assert main(["opt-out", "--patient", "p1", "--campaign", "health-education"]) == 1
-    assert opted_out(desk) == []
-    assert capsys.readouterr().err == (
-        "error: there is no campaign 'health-education', nothing was recorded; there are"
-        " appointment_reminder, health_education, medication_reminder\n"
-    )
-
-
-def test_an_opt_out_of_a_broken_campaign_is_recorded(desk: Practice, here: Path) -> None:
-    desk.world.patient("p1")
-    (here / "campaigns" / "health_education.yaml").write_text("slug: [", encoding="utf-8")
-    assert main(["opt-out", "--patient", "p1", "--campaign", "health_education"]) == 0
-    assert len(opted_out(desk)) == 1
-
-
-def test_an_opt_out_without_keys_is_an_error_with_the_way_out(
-    desk: Practice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("REENGAGE_KEYRING", str(desk.settings.keyring / "nowhere"))
-    assert main(["opt-out", "--patient", "canary"]) == 1
-    shown = capsys.readouterr().err
-    assert shown.startswith("error: key file ")
-    assert "restore it from the key backup" in shown
-    assert "canary" not in shown
-    assert opted_out(desk) == []
 
 
 # --- check ---

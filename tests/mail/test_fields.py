@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reengage.errors import LetterError
+from reengage.mail.fields import require_field
 from reengage.templates import format_field
 
 MORNING = datetime(2023, 6, 15, 14, 30, tzinfo=UTC)
@@ -35,6 +36,7 @@ def test_a_field_is_written_for_its_reader(
     value: Any, as_: Any, language: str, zone: str, expected: str
 ) -> None:
     assert format_field(value, as_, language, zone) == expected
+    require_field(value, as_, language, zone)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +58,16 @@ def test_a_field_is_written_for_its_reader(
 def test_a_field_that_cannot_be_written_is_refused_without_telling_it(
     value: Any, as_: Any, zone: str, told: str
 ) -> None:
-    with pytest.raises(LetterError, match=told) as error:
-        format_field(value, as_, "en", zone)
-    assert not re.search("canary|2023|17", str(error.value))
+    for refusing in (format_field, require_field):
+        with pytest.raises(LetterError, match=told) as error:
+            refusing(value, as_, "en", zone)
+        assert not re.search("canary|2023|17", str(error.value))
 
 
 def test_a_language_without_dates_is_refused() -> None:
-    with pytest.raises(LetterError, match="expected one of en, es"):
-        format_field(MORNING, "date", "fr", "America/Chicago")
+    for refusing in (format_field, require_field):
+        with pytest.raises(LetterError, match="expected one of en, es"):
+            refusing(MORNING, "date", "fr", "America/Chicago")
 
 
 @given(st.text())

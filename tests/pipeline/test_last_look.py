@@ -18,7 +18,7 @@ from reengage.pipeline import outbox
 from reengage.pipeline import send as room
 from reengage.pipeline.outbox import Queued
 from reengage.pipeline.run import Run
-from reengage.pipeline.send import in_send_window, send
+from reengage.pipeline.send import send
 from reengage.pipeline.settle import settle, shred
 from reengage.settings import HOME, Settings
 from simulators.smtp import HostileRelay
@@ -147,11 +147,14 @@ def medicine(**row: Any) -> Change:
 
 MEDICINES: dict[str, tuple[str, Change]] = {
     "p0": ("prescription_ended", medicine(end_at=NOW)),
-    "p1": ("prescription_ended", medicine(lapsed_on=NOW.date() - timedelta(days=1))),
+    "p1": ("prescription_ended", medicine(lapsed_on=NOW.date() - timedelta(days=91))),
     "p2": ("prescription_ended", gone("medication")),
     "p3": ("sensitive_medicine", medicine(sensitive_class="hiv")),
     "p4": ("ambiguous", twice("medication")),
     "p5": ("sent", medicine(end_at=NOW + timedelta(days=1), lapsed_on=NOW.date())),
+    "p6": ("sent", medicine(lapsed_on=NOW.date() - timedelta(days=90))),
+    "p7": ("medication_changed", medicine(dosage_text="20 MG Oral Tablet")),
+    "p8": ("medication_changed", medicine(name="Enalapril")),
 }
 
 
@@ -171,7 +174,7 @@ def test_a_medicine_is_named_only_while_it_is_prescribed(practice: Practice) -> 
 
 def test_a_medicine_of_one_letter_is_not_held_against_another(practice: Practice) -> None:
     """A deferred letter and a new one of the same patient may go in one batch."""
-    practice.world.patient("p0")
+    practice.world.patient("p0", appointment=None)
     run = practice.open("medication_reminder")
     [chunk] = practice.hurry(run)
     with run.store.connect() as connection:
@@ -179,13 +182,13 @@ def test_a_medicine_of_one_letter_is_not_held_against_another(practice: Practice
     other = replace(
         one, letter_id=uuid4(), letter=replace(one.letter, medication_key="another, and gone")
     )
-    assert room.last_look(run, [one, other]) == {other.letter_id: "prescription_ended"}
-    assert room.last_look(run, [other, one]) == {other.letter_id: "prescription_ended"}
+    assert room.last_look(run, [one, other]).denied == {other.letter_id: "prescription_ended"}
+    assert room.last_look(run, [other, one]).denied == {other.letter_id: "prescription_ended"}
     # Sealed before letters had keys: only the patient can be asked about.
-    older = replace(one, letter=replace(one.letter, medication_key=None))
+    older = replace(one, letter=replace(one.letter, medication_key=None, says={}))
     practice.world.change("medication", "p0", sensitive_class="hiv")
     older = replace(older, letter_id=uuid4())
-    assert room.last_look(run, [older, one]) == {one.letter_id: "sensitive_medicine"}
+    assert room.last_look(run, [older, one]).denied == {one.letter_id: "sensitive_medicine"}
 
 
 def test_a_patient_who_vanished_and_one_whose_case_changed(
@@ -207,10 +210,10 @@ def test_an_opt_out_between_the_warehouses_word_and_the_claim_wins(
     run = run_of(ready_practice, ready.live)
     really = room.last_look
 
-    def look_and_be_overtaken(run: Run, letters: Sequence[Queued]) -> Mapping[Any, str]:
-        denied = really(run, letters)
+    def look_and_be_overtaken(run: Run, letters: Sequence[Queued]) -> room.LastLook:
+        look = really(run, letters)
         opt_out(run, "p3")
-        return denied
+        return look
 
     monkeypatch.setattr(room, "last_look", look_and_be_overtaken)
     assert send(run, CHUNK) == {"sent": LETTERS - 1, "withheld": 1}
@@ -309,33 +312,7 @@ def test_an_agreement_that_ended_overnight_ends_the_sending(
     assert send(run, CHUNK) == {"sent": LETTERS}  # its last day
 
 
-# The send window: 08:00 to 20:00 in Chicago
-
-INSTANTS = [
-    ("2025-06-02T12:59:59", False),
-    ("2025-06-02T13:00:00", True),
-    ("2025-06-03T00:59:59", True),
-    ("2025-06-03T01:00:00", False),
-    # Clocks went forward on 9 March and back on 2 November.
-    ("2025-03-08T13:59:59", False),
-    ("2025-03-08T14:00:00", True),
-    ("2025-03-09T12:59:59", False),
-    ("2025-03-09T13:00:00", True),
-    ("2025-03-10T00:59:59", True),
-    ("2025-11-02T13:59:59", False),
-    ("2025-11-02T14:00:00", True),
-    ("2025-11-03T01:59:59", True),
-    ("2025-11-03T02:00:00", False),
-]
-
-
-@pytest.mark.parametrize(("instant", "is_open"), INSTANTS)
-def test_the_window_opens_and_closes_by_the_campaigns_own_clock(
-    instant: str, is_open: bool, ready: Ready
-) -> None:
-    now = datetime.fromisoformat(instant).replace(tzinfo=UTC)
-    run = run_of(ready.practice, ready.live)
-    assert in_send_window(replace(run, settings=replace(run.settings, pinned_now=now))) == is_open
+# The send window: 08:00 to 20:00 where the patient lives (test_windows.py)
 
 
 def test_outside_the_window_letters_wait_and_the_next_run_inside_sends_them(

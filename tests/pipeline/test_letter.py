@@ -279,7 +279,10 @@ def test_a_letter_of_the_period_that_another_run_wrote_is_not_written_again(
     with other.store.begin() as store:
         # As if both had been extracted before either wrote.
         store.execute(
-            text("INSERT INTO decision SELECT :o, patient, reasons, arm FROM decision"),
+            text(
+                "INSERT INTO decision (campaign_date, run_id, patient, reasons, arm)"
+                " SELECT campaign_date, :o, patient, reasons, arm FROM decision"
+            ),
             {"o": other.run_id},
         )
         [rows] = staging.read_parts(store, live.data_key, [0])
@@ -309,27 +312,29 @@ def test_a_letter_seals_what_it_speaks_of(practice: Practice) -> None:
         [sealed[campaign]] = addressed(practice, run)
     booking, prescription = sealed.values()
     assert (booking.appointment_key, booking.medication_key) == ("appointment-p1", None)
-    assert booking.appointment == {
-        "start_at": (NOW + timedelta(days=7)).isoformat(),
-        "location": "Clinic p1, 1 Main Street",
+    assert booking.says == {
+        "appointment.start_at": (NOW + timedelta(days=7)).isoformat(),
+        "appointment.location": "Clinic p1, 1 Main Street",
     }
     assert (prescription.appointment_key, prescription.medication_key) == (None, "medication-p1")
-    assert prescription.appointment == {}
+    assert prescription.says == {
+        "medication.name": "Lisinopril p1", "medication.dosage_text": "10 MG Oral Tablet",
+    }  # fmt: skip
     assert Addressed.from_bytes(booking.to_bytes()) == booking
 
 
 def test_a_letter_sealed_before_there_were_keys_can_still_be_opened() -> None:
     head = {"patient_key": "p1", "recipient": "p1@example.org", "language": "en", "declared": {}}
     letter = Addressed.from_bytes(json.dumps(head).encode() + b"\nSubject: x\n\nbody")
-    assert (letter.appointment_key, letter.medication_key, letter.appointment) == (None, None, {})
+    assert (letter.appointment_key, letter.medication_key, letter.says) == (None, None, {})
     assert letter.message == b"Subject: x\n\nbody"
 
 
 @pytest.mark.parametrize(
     ("lapsed_on", "count"),
-    [(None, 1), (DAY, 1), (DAY - timedelta(days=1), 0), (DAY - timedelta(days=91), 0)],
+    [(None, 1), (DAY, 1), (DAY - timedelta(days=90), 1), (DAY - timedelta(days=91), 0)],
 )
-def test_a_lapsed_prescription_is_not_reminded_of(
+def test_a_lapsed_prescription_is_reminded_of_for_90_days(
     lapsed_on: date | None, count: int, practice: Practice
 ) -> None:
     """PRV-10."""

@@ -32,6 +32,7 @@ def _claim(connection: Connection, run: Run, one: Queued, reason: str | None = N
         [one],
         token=TOKEN,
         denied={one.letter_id: reason} if reason else {},
+        consents={},
         warehouse_read_at=outbox.clock(connection),
     )
 
@@ -83,6 +84,10 @@ LISTED: dict[str, tuple[Step, dict[str, str]]] = {
     "release by another try": (
         lambda connection, run, one: outbox.release(connection, run, 0, uuid4()),
         {},
+    ),
+    "leave for when its window opens": (
+        lambda connection, run, one: outbox.defer(connection, [one], "outside_send_window"),
+        {"composed": "deferred"},
     ),
     "leave for a later run": (
         lambda connection, run, one: outbox.defer_open(connection, run, 0, "outside_send_window"),
@@ -176,7 +181,13 @@ def test_what_the_warehouse_said_counts_for_a_minute(
             letters = outbox.open_letters(connection, run, 0, outbox.clock(connection))
             read_at = outbox.clock(connection) - timedelta(seconds=age)
             found = outbox.claim(
-                connection, run, letters, token=TOKEN, denied={}, warehouse_read_at=read_at
+                connection,
+                run,
+                letters,
+                token=TOKEN,
+                denied={},
+                consents={},
+                warehouse_read_at=read_at,
             )
             return len(found)
 
@@ -208,6 +219,7 @@ def test_the_store_checks_opt_outs_and_suppressions_in_the_claim_itself(
             letters,
             token=TOKEN,
             denied={},
+            consents={},
             warehouse_read_at=outbox.clock(connection),
         )
         assert {one.letter.patient_key for one in claimed} == {"p2", "p4"}

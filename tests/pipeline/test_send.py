@@ -310,7 +310,7 @@ def _add_many(practice: Practice, run: Run, number: int) -> None:
         "INSERT INTO letter (campaign, period, run_id, campaign_date, sender_run_id, chunk,"
         " template_sha256, expires_at, checked_at, patient, sealed, message_id)"
         f" VALUES ('{CAMPAIGN}', 'many', '{run.run_id}', '{run.day}', '{run.run_id}', 0, 'x',"
-        " 'infinity', now(), :patient, :sealed, :message_id)"
+        " '2099-12-31', now(), :patient, :sealed, :message_id)"
     )
     with run.store.begin() as connection:
         connection.execute(text(statement), rows)

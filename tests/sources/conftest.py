@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from export import SmallExport
 from reengage.embedded.postgres import Postgres
-from reengage.sources import synthea
+from reengage.sources import loading, synthea
 from sqlalchemy import Engine, create_engine, text
 
 Makes = Callable[[str | None], str]
@@ -32,7 +32,7 @@ def engine(database: Makes) -> Iterator[Engine]:
 @pytest.fixture
 def loaded(engine: Engine, export: SmallExport) -> Engine:
     """A warehouse that holds the small export."""
-    synthea.load(engine, export.directory)
+    loading.load(engine, synthea.SOURCE, export.directory)
     return engine
 
 
@@ -44,6 +44,6 @@ def kept(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         connection.execute(text("CREATE DATABASE kept"))
     admin.dispose()
     made = create_engine(server.url("kept"))
-    synthea.load(made, SmallExport.write(tmp_path_factory.mktemp("kept")).directory)
+    loading.load(made, synthea.SOURCE, SmallExport.write(tmp_path_factory.mktemp("kept")).directory)
     yield made
     made.dispose()

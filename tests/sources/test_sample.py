@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from questions import ask
 from reengage import warehouse
 from reengage.contract import load_contract
 from reengage.errors import SourceDataError
 from reengage.settings import HOME
-from reengage.sources import sample, synthea
+from reengage.sources import loading, sample, synthea
 from reengage.sources.csvfile import read_rows
 from reengage.sql import load_sql
 from sqlalchemy import create_engine, text
@@ -109,14 +110,21 @@ DOCUMENTED_SHARES = {
 }  # fmt: skip
 SHARES = """
 WITH seen AS (SELECT count(*) * 1.0 AS n FROM contract.contact),
+signing AS (  -- by a parent, or as an adult
+    SELECT count(*) * 1.0 AS n FROM contract.patient AS p
+    WHERE EXISTS (SELECT 1 FROM contract.visit AS v WHERE v.patient_key = p.patient_key
+                  AND v.start_at >= p.birth_date + INTERVAL '18 years 1 day')
+       OR EXISTS (SELECT 1 FROM contract.representative AS r WHERE r.patient_key = p.patient_key)
+),
 email AS (SELECT * FROM contract.authorization WHERE purpose = 'email'),
 forms AS (SELECT count(*) * 1.0 AS n FROM email)
 SELECT
-    (SELECT count(*) FROM email) / seen.n AS opt_in,
+    (SELECT count(DISTINCT patient_key) FROM email) / signing.n AS opt_in,
     (SELECT count(*) FROM email WHERE recipient IS NULL) / forms.n AS incomplete,
     (SELECT count(*) FROM email WHERE expires_on IS NOT NULL) / forms.n AS expired,
     (SELECT count(revoked_at) FROM email) / forms.n AS revoked,
-    (SELECT count(*) FROM contract.authorization WHERE purpose = 'marketing') / seen.n AS marketing,
+    (SELECT count(DISTINCT patient_key) FROM contract.authorization
+     WHERE purpose = 'marketing') / signing.n AS marketing,
     (SELECT count(verified_at) FROM contract.contact) / seen.n AS verified,
     (SELECT count(*) FROM contract.opt_out) / seen.n AS opted_out,
     (SELECT count(*) FROM contract.restriction) / seen.n AS restricted,
@@ -124,7 +132,7 @@ SELECT
     (SELECT count(*) FROM contract.patient WHERE sensitive_programme) / seen.n AS programme,
     (SELECT count(*) FROM contract.representative) / seen.n AS represented,
     (SELECT avg(CAST(blocked AS int)) FROM contract.representative) AS blocked
-FROM seen CROSS JOIN forms WHERE forms.n > 0
+FROM seen CROSS JOIN signing CROSS JOIN forms WHERE forms.n > 0
 """
 
 
@@ -134,20 +142,19 @@ def test_a_practice_of_any_size_loads_and_keeps_the_contract(
 ) -> None:
     engine = create_engine(database(None))
     try:
-        report = synthea.load(engine, write(tmp_path, patients))
+        report = loading.load(engine, synthea.SOURCE, write(tmp_path, patients))
         assert report.tables["patients"] == patients
         assert warehouse.check(engine, load_contract(HOME)) == []
         with engine.connect() as connection:
-            parameters = {"as_of": DAY, "zone": "America/Chicago", "inactive_days": 180}
             cohort = load_sql(HOME, "extract/parts/cohort.sql")
-            living, inactive, booked = connection.execute(
-                text(
-                    f"WITH {cohort} SELECT (SELECT count(*) FROM living),"
-                    " (SELECT count(*) FROM inactive), (SELECT count(DISTINCT patient_key)"
-                    " FROM inactive JOIN booked USING (patient_key))"
-                ),
-                parameters,
-            ).one()
+            [counts] = ask(
+                connection,
+                f"WITH {cohort} SELECT (SELECT count(*) FROM living) AS living,"
+                " (SELECT count(*) FROM inactive) AS inactive, (SELECT count(DISTINCT patient_key)"
+                " FROM inactive JOIN booked USING (patient_key)) AS booked",
+                DAY,
+            )
+            living, inactive, booked = (int(str(count)) for count in counts.values())
             shares = connection.execute(text(SHARES)).mappings().first() or {}
     finally:
         engine.dispose()

@@ -14,7 +14,7 @@ from reengage import warehouse
 from reengage.contract import load_contract
 from reengage.errors import SourceDataError
 from reengage.settings import HOME
-from reengage.sources import csvfile, synthea
+from reengage.sources import csvfile, loading, synthea
 from sqlalchemy import Engine, text
 
 # --- bad input -----------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def test_a_wrong_cell_is_named_by_its_place_and_the_warehouse_is_as_it_was(
     before = contents(kept)
     export.change(file, row, **cells)
     with pytest.raises(SourceDataError) as error:
-        synthea.load(kept, export.directory)
+        loading.load(kept, synthea.SOURCE, export.directory)
     assert told in str(error.value)
     assert_no_value(str(error.value), export)
     assert contents(kept) == before
@@ -81,7 +81,7 @@ def test_a_wrong_file_is_named_by_its_place_and_the_warehouse_is_as_it_was(
     before = contents(kept)
     spoil(export)
     with pytest.raises(SourceDataError) as error:
-        synthea.load(kept, export.directory)
+        loading.load(kept, synthea.SOURCE, export.directory)
     assert told in str(error.value)
     assert_no_value(str(error.value).replace(str(export.directory), ""), export)
     assert contents(kept) == before
@@ -107,9 +107,9 @@ def assert_no_value(message: str, export: SmallExport) -> None:
 def test_a_first_load_that_fails_leaves_nothing(engine: Engine, export: SmallExport) -> None:
     export.change("medications", 2, ENCOUNTER="enc-9")
     with pytest.raises(SourceDataError):
-        synthea.load(engine, export.directory)
+        loading.load(engine, synthea.SOURCE, export.directory)
     assert contents(engine) == {}
-    assert not synthea.already_loaded(engine, export.directory)
+    assert not loading.already_loaded(engine, synthea.SOURCE, export.directory)
 
 
 def test_what_only_postgresql_refuses_is_told_without_its_words(
@@ -119,7 +119,7 @@ def test_what_only_postgresql_refuses_is_told_without_its_words(
     monkeypatch.setitem(csvfile.FORMS, "date", lambda value: True)
     export.change("patients", 2, BIRTHDATE="canary")
     with pytest.raises(SourceDataError, match=r"^patients\.csv: .*SQLSTATE 22007") as error:
-        synthea.load(kept, export.directory)
+        loading.load(kept, synthea.SOURCE, export.directory)
     assert "canary" not in str(error.value)
     assert error.value.__suppress_context__
     assert contents(kept) == before
@@ -129,7 +129,7 @@ def test_what_only_postgresql_refuses_is_told_without_its_words(
 
 
 def test_the_report_counts_the_rows(loaded: Engine, export: SmallExport) -> None:
-    found = synthea.load(loaded, export.directory).tables
+    found = loading.load(loaded, synthea.SOURCE, export.directory).tables
     assert found == {"patients": 3, "organizations": 2, "encounters": 3, "medications": 2}
 
 
@@ -152,7 +152,7 @@ def test_another_dress_of_the_files_gives_the_same_warehouse(
             writer = csv.DictWriter(file, columns, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
             writer.writeheader()
             writer.writerows({**row, "MORE": "two\r\nlines, at least"} for row in rows)
-    synthea.load(loaded, export.directory)
+    loading.load(loaded, synthea.SOURCE, export.directory)
     after = contents(loaded)
     for changed in ("contract.load", "synthea.load"):
         del before[changed], after[changed]
@@ -163,13 +163,13 @@ def test_an_export_without_a_row_is_loaded_as_such(engine: Engine, export: Small
     for name in ROWS:
         header = export.path(name).read_text().splitlines()[0]
         export.path(name).write_text(header + "\n")
-    assert set(synthea.load(engine, export.directory).tables.values()) == {0}
+    assert set(loading.load(engine, synthea.SOURCE, export.directory).tables.values()) == {0}
     assert warehouse.check(engine, load_contract(HOME)) == []
 
 
 def test_a_name_of_digits_only_stays(engine: Engine, export: SmallExport) -> None:
     export.change("patients", 1, FIRST="123")
-    synthea.load(engine, export.directory)
+    loading.load(engine, synthea.SOURCE, export.directory)
     with engine.connect() as connection:
         names = connection.execute(text("SELECT given_name FROM contract.patient ORDER BY 1"))
         assert names.scalars().all() == ["123", "Firstname", "Firstname"]
@@ -179,8 +179,8 @@ def test_a_prescription_that_stops_before_it_starts_is_loaded_and_ended(
     engine: Engine, export: SmallExport
 ) -> None:
     export.change("medications", 1, STOP="2022-01-10T00:00:00Z")  # as Synthea writes some
-    synthea.load(engine, export.directory)
-    assert medications(engine)["pat-1"] == [("2022-01-10", True)]
+    loading.load(engine, synthea.SOURCE, export.directory)
+    assert medications(engine)["pat-1"] == [("2022-01-10", None)]
 
 
 def test_a_prescription_written_twice_is_one_and_open_if_either_is(
@@ -188,19 +188,20 @@ def test_a_prescription_written_twice_is_one_and_open_if_either_is(
 ) -> None:
     export.add("medications", STOP="2022-03-01T00:00:00Z")
     export.change("medications", 1, STOP="2022-03-01T00:00:00Z")
-    synthea.load(engine, export.directory)
-    assert medications(engine) == {"pat-1": [("2022-03-01", True)], "pat-2": [(None, False)]}
+    loading.load(engine, synthea.SOURCE, export.directory)
+    assert medications(engine) == {"pat-1": [("2022-03-01", None)], "pat-2": [(None, None)]}
 
 
-def medications(engine: Engine) -> dict[str, list[tuple[str | None, bool]]]:
+def medications(engine: Engine) -> dict[str, list[tuple[str | None, str | None]]]:
     with engine.connect() as connection:
         found = connection.execute(
             text(
-                "SELECT patient_key, CAST(lapsed_on AS text), end_at IS NOT NULL"
+                "SELECT patient_key, CAST(CAST(end_at AT TIME ZONE 'UTC' AS date) AS text),"
+                " CAST(lapsed_on AS text)"
                 " FROM contract.medication"
             )
         ).all()
-    return {key: [(day, ended) for k, day, ended in found if k == key] for key, _, _ in found}
+    return {key: [(end, lapsed) for k, end, lapsed in found if k == key] for key, _, _ in found}
 
 
 def test_keys_and_days_are_the_same_in_a_session_of_any_time_zone(loaded: Engine) -> None:
@@ -218,12 +219,13 @@ def test_keys_and_days_are_the_same_in_a_session_of_any_time_zone(loaded: Engine
 
 def test_loading_twice_gives_the_same_warehouse(loaded: Engine, export: SmallExport) -> None:
     once = contents(loaded)
-    synthea.load(loaded, export.directory)
+    loading.load(loaded, synthea.SOURCE, export.directory)
     twice = contents(loaded)
     for moment in ("contract.load", "synthea.load"):
         assert len(once.pop(moment)) == len(twice.pop(moment)) == 1
     assert twice == once
-    derived = ("drawn", "medicines", "sensitive_medicines", "states")
+    side = ("contact", "representative", "authorization", "restriction", "opt_out", "programme")
+    derived = ("drawn", "medicines", "sensitive_medicines", "states", *side)
     views = {f"contract.{view.name}" for view in load_contract(HOME).views} - {"contract.load"}
     assert {name.replace('"', "") for name in once} == views | {
         f"synthea.{name}" for name in (*ROWS, *derived)
@@ -233,26 +235,30 @@ def test_loading_twice_gives_the_same_warehouse(loaded: Engine, export: SmallExp
 def test_a_loaded_export_is_known_until_a_file_of_it_changes(
     loaded: Engine, export: SmallExport
 ) -> None:
-    assert synthea.already_loaded(loaded, export.directory)
+    assert loading.already_loaded(loaded, synthea.SOURCE, export.directory)
     export.change("medications", 2, CODE="1")
-    assert not synthea.already_loaded(loaded, export.directory)
+    assert not loading.already_loaded(loaded, synthea.SOURCE, export.directory)
     export.change("medications", 2, CODE="314072")
-    assert synthea.already_loaded(loaded, export.directory)
+    assert loading.already_loaded(loaded, synthea.SOURCE, export.directory)
     export.path("organizations").unlink()
-    assert not synthea.already_loaded(loaded, export.directory)
+    assert not loading.already_loaded(loaded, synthea.SOURCE, export.directory)
 
 
 @pytest.mark.parametrize(
-    "name", ["sources/synthea/4_contract.sql", "contract/sensitive_medicines.csv"]
+    "name",
+    [
+        "sources/synthea/4_contract.sql",
+        "sources/parts/drawn.sql",
+        "contract/sensitive_medicines.csv",
+    ],
 )
 def test_a_loaded_export_is_no_longer_known_when_our_own_files_change(
-    loaded: Engine, export: SmallExport, home: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    loaded: Engine, export: SmallExport, home: Path, name: str
 ) -> None:
-    monkeypatch.setattr(synthea, "HOME", home)
-    assert synthea.already_loaded(loaded, export.directory)
+    assert loading.already_loaded(loaded, synthea.SOURCE, export.directory, home)
     with (home / "sql" / name).open("a", encoding="utf-8") as file:
         file.write("\n")
-    assert not synthea.already_loaded(loaded, export.directory)
+    assert not loading.already_loaded(loaded, synthea.SOURCE, export.directory, home)
 
 
 @pytest.mark.parametrize("schema", ["contract", "synthea"])
@@ -261,11 +267,11 @@ def test_a_load_whose_schema_is_gone_is_no_longer_known(
 ) -> None:
     with loaded.begin() as connection:
         connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    assert not synthea.already_loaded(loaded, export.directory)
+    assert not loading.already_loaded(loaded, synthea.SOURCE, export.directory)
 
 
 def test_a_copy_of_the_files_elsewhere_is_the_same_export(
     loaded: Engine, export: SmallExport, tmp_path: Path
 ) -> None:
     shutil.copytree(export.directory, tmp_path / "copy")
-    assert synthea.already_loaded(loaded, tmp_path / "copy")
+    assert loading.already_loaded(loaded, synthea.SOURCE, tmp_path / "copy")

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 from export import SmallExport, contents, count, reader
@@ -19,7 +20,7 @@ from reengage import warehouse
 from reengage.contract import load_contract
 from reengage.errors import StoreError
 from reengage.settings import HOME
-from reengage.sources import synthea
+from reengage.sources import loading, synthea
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -28,14 +29,14 @@ from sqlalchemy.exc import DBAPIError
 KILLED = """
 import sys
 from pathlib import Path
-from reengage.sources import synthea
+from reengage.sources import loading, synthea
 from sqlalchemy import create_engine
 
 def halt(*_):
     print("halfway", flush=True)
     sys.stdin.read()
 
-def read_half(directory, table, real=synthea.read_rows):
+def read_half(directory, table, real=loading.read_rows):
     for row in real(directory, table):
         yield row
         if table.file == "medications.csv":
@@ -43,12 +44,12 @@ def read_half(directory, table, real=synthea.read_rows):
 
 where = sys.argv[3]
 if where == "reading":
-    synthea.read_rows = read_half
+    loading.read_rows = read_half
 elif where == "built":
-    synthea._swap = halt
+    loading._swap = halt
 else:
-    synthea.grant_reader = halt
-synthea.load(create_engine(sys.argv[1]), Path(sys.argv[2]))
+    loading.grant_reader = halt
+loading.load(create_engine(sys.argv[1]), synthea.SOURCE, Path(sys.argv[2]))
 """
 
 
@@ -72,10 +73,10 @@ def test_a_load_killed_halfway_leaves_the_old_and_is_made_up_by_the_next(
         assert process.wait() == -signal.SIGKILL
     after = contents(loaded)  # waits for the killed session's locks, where it held any
     assert {name: rows for name, rows in after.items() if "_next." not in name} == before
-    assert synthea.already_loaded(loaded, export.directory)
-    assert not synthea.already_loaded(loaded, newer.directory)
+    assert loading.already_loaded(loaded, synthea.SOURCE, export.directory)
+    assert not loading.already_loaded(loaded, synthea.SOURCE, newer.directory)
 
-    synthea.load(loaded, newer.directory)
+    loading.load(loaded, synthea.SOURCE, newer.directory)
     final = contents(loaded)
     assert len(final["contract.patient"]) == 4
     assert [name for name in final if "_next." in name] == []
@@ -85,9 +86,9 @@ def test_a_load_killed_halfway_leaves_the_old_and_is_made_up_by_the_next(
 
 
 @contextmanager
-def loading(engine: Engine, directory: Path) -> Iterator[Future[synthea.LoadReport]]:
+def load_beside(engine: Engine, directory: Path) -> Iterator[Future[loading.LoadReport]]:
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(synthea.load, engine, directory)
+        yield pool.submit(loading.load, engine, synthea.SOURCE, directory)
 
 
 def wait_for_lock(engine: Engine, role: str) -> None:
@@ -118,7 +119,7 @@ def test_who_is_reading_goes_on_reading_the_old_and_the_load_waits(
     with reader(loaded).connect() as connection:
         snapshot(connection)
         assert count(connection, first) == old[first]
-        with loading(loaded, export.directory) as load:
+        with load_beside(loaded, export.directory) as load:
             wait_for_lock(loaded, "postgres")
             # Views that it had not touched before are where two could wait for each other.
             for view, rows in old.items():
@@ -134,15 +135,15 @@ def test_who_comes_during_the_build_reads_the_old_at_once(
 ) -> None:
     export.add("patients", Id="pat-4")
     built, go_on = threading.Event(), threading.Event()
-    real = synthea._require_sound
+    real = loading._require_sound
 
-    def halt(connection: Connection) -> None:
+    def halt(*arguments: Any) -> None:
         built.set()
         go_on.wait(30)
-        real(connection)
+        real(*arguments)
 
-    monkeypatch.setattr(synthea, "_require_sound", halt)
-    with loading(loaded, export.directory) as load, reader(loaded).connect() as connection:
+    monkeypatch.setattr(loading, "_require_sound", halt)
+    with load_beside(loaded, export.directory) as load, reader(loaded).connect() as connection:
         assert built.wait(30)
         connection.execute(text("SET statement_timeout = '5s'"))
         assert count(connection) == 3
@@ -161,7 +162,7 @@ def test_who_comes_during_the_swap_reads_all_of_the_new(
 ) -> None:
     export.add("patients", Id="pat-4")
     swapped, go_on = threading.Event(), threading.Event()
-    real = synthea.grant_reader
+    real = loading.grant_reader
 
     def halt(connection: Connection) -> None:
         swapped.set()
@@ -173,8 +174,8 @@ def test_who_comes_during_the_swap_reads_all_of_the_new(
             prepare(connection)
             return {view: count(connection, view) for view in ("patient", "visit", "contact")}
 
-    monkeypatch.setattr(synthea, "grant_reader", halt)
-    with loading(loaded, export.directory) as load, ThreadPoolExecutor(1) as pool:
+    monkeypatch.setattr(loading, "grant_reader", halt)
+    with load_beside(loaded, export.directory) as load, ThreadPoolExecutor(1) as pool:
         assert swapped.wait(30)
         reading = pool.submit(read)
         wait_for_lock(loaded, warehouse.READER)
@@ -187,12 +188,12 @@ def test_readers_that_never_pause_are_named_and_nothing_changes(
     loaded: Engine, export: SmallExport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(loaded)
-    monkeypatch.setattr(synthea, "SWAP_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(loading, "SWAP_PATIENCE_SECONDS", 0.0)
     export.add("patients", Id="pat-4")
     with reader(loaded).connect() as connection:
         count(connection)
         with pytest.raises(StoreError, match=r"being read .* nothing was changed; end the session"):
-            synthea.load(loaded, export.directory)
+            loading.load(loaded, synthea.SOURCE, export.directory)
     assert {n: rows for n, rows in contents(loaded).items() if "_next." not in n} == before
 
 
@@ -202,11 +203,14 @@ def test_two_loads_at_once_take_turns(engine: Engine, tmp_path: Path) -> None:
         for extra in range(number):
             export.add("patients", Id=f"more-{extra}")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda e: synthea.load(engine, e.directory), exports))
+        found = list(pool.map(lambda e: loading.load(engine, synthea.SOURCE, e.directory), exports))
     assert [report.tables["patients"] for report in found] == [3, 4, 5, 6]
     with engine.connect() as connection:
         assert count(connection) in {3, 4, 5, 6}
-    assert sum(synthea.already_loaded(engine, export.directory) for export in exports) == 1
+    assert (
+        sum(loading.already_loaded(engine, synthea.SOURCE, export.directory) for export in exports)
+        == 1
+    )
 
 
 # --- who may do what -----------------------------------------------------------------------------
@@ -247,13 +251,13 @@ def test_the_reader_may_read_the_contract_and_do_nothing_else(kept: Engine, stat
 def test_the_reader_may_make_the_temporary_tables_that_the_gate_needs(kept: Engine) -> None:
     with reader(kept).connect() as connection:
         connection.execute(text((HOME / "sql" / "gate" / "session.sql").read_text()))
-        connection.execute(text("INSERT INTO staged (patient_key) VALUES ('p')"))
-        assert connection.execute(text("SELECT patient_key FROM staged")).scalar_one() == "p"
+        connection.execute(text("INSERT INTO subject (patient_key, staged) VALUES ('p', true)"))
+        assert connection.execute(text("SELECT patient_key FROM subject")).scalar_one() == "p"
 
 
 def test_the_reader_reads_the_views_of_a_later_load_too(
     loaded: Engine, export: SmallExport
 ) -> None:
-    synthea.load(loaded, export.directory)
+    loading.load(loaded, synthea.SOURCE, export.directory)
     with reader(loaded).connect() as connection:
         assert count(connection) == 3

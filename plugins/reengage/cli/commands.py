@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from reengage import report as reports
 from reengage import store
+from reengage.cli import places, refuse
 from reengage.embedded import postgres
 from reengage.embedded.layout import Layout
-from reengage.errors import ConfigurationError, ReengageError
-from reengage.keys import open_keyring
+from reengage.errors import ReengageError
 from reengage.settings import HOME, vendors_path
 
 if TYPE_CHECKING:
@@ -89,7 +85,7 @@ def clean(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Print the funnel, as tables or as JSON."""
-    with _store() as engine:
+    with places.store(HOME) as engine:
         funnels = reports.read_funnels(engine, HOME, options.as_of)
     if options.json:
         print(json.dumps([funnel.as_json() for funnel in funnels], indent=2))
@@ -112,45 +108,46 @@ def sample(options: Namespace) -> int:
 
 
 def opt_out(options: Namespace) -> int:
-    """Record an opt-out; it holds from the next claim on, also for a run under way (EML-26).
+    """Record that a patient wants no letters; 1 when the warehouse has no such patient."""
+    return refuse.opt_out(options, HOME)
 
-    A campaign that does not exist is refused. A patient whom the warehouse does not have is
-    recorded all the same, since tomorrow's load may bring them and no opt-out may be lost, but
-    told, with exit status 1: else a mistyped key leaves someone believing that no letter will come.
-    """
-    if options.campaign:
-        _require_campaign(options.campaign)
-    keyring = open_keyring(_keyring_directory())
-    with _store() as engine, engine.begin() as connection:
-        store.require_keyring(connection, keyring)
-        connection.execute(
-            text(
-                "INSERT INTO opt_out (patient, campaign, channel)"
-                " VALUES (:patient, :campaign, :channel) ON CONFLICT DO NOTHING"
-            ),
-            {
-                "patient": keyring.pseudonym("patient", options.patient),
-                "campaign": options.campaign,
-                "channel": options.channel,
-            },
-        )
-    known = _in_warehouse(options.patient)
-    if not known:
-        reason = (
-            "the warehouse has no patient with this key"
-            if known is False
-            else ("the warehouse could not be asked whether it has this patient")
-        )
-        print(f"recorded, but {reason}; check the key for a typing error", file=sys.stderr)
-        return 1
-    Console().print("recorded; it holds from the next letter on")
-    return 0
+
+def revoke(options: Namespace) -> int:
+    """Record that a patient revoked an authorization; 1 when the warehouse has no such patient."""
+    return refuse.revoke(options, HOME)
+
+
+def journal(options: Namespace) -> int:
+    """Join the journal of refusals and the store, where the journal was lost."""
+    return refuse.journal(options, HOME)
+
+
+def why(options: Namespace) -> int:
+    """Tell each rule's outcome for one patient and day."""
+    from reengage.cli import explain
+
+    return explain.why(options, HOME)
+
+
+def purge(options: Namespace) -> int:
+    """Drop decisions that have been kept for as long as they had to be."""
+    from reengage.cli import explain
+
+    return explain.purge(options, HOME)
+
+
+def accept_counts(options: Namespace) -> int:
+    """Accept a change in the source's row counts that the gate refused."""
+    from reengage.cli import explain
+
+    return explain.accept_counts(options, HOME)
 
 
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns
     from reengage.checks import load_suite
+    from reengage.jurisdictions import load_jurisdictions
     from reengage.practice import load_practice
     from reengage.templates import load_template
     from reengage.vendors import load_vendors
@@ -162,6 +159,7 @@ def check(options: Namespace) -> int:
     steps: list[Callable[[], object]] = [
         partial(load_practice, HOME / "practice.yaml"),
         partial(load_vendors, vendors_path(HOME)),
+        partial(load_jurisdictions, HOME / "jurisdictions.yaml"),
         *(partial(load_suite, HOME, suite) for suite in suites),
         *(partial(load_template, HOME, *template) for template in templates),
     ]
@@ -182,7 +180,7 @@ def warehouse(options: Namespace) -> int:
     from reengage import warehouse as warehouses
     from reengage.contract import load_contract
 
-    with _warehouse() as engine:
+    with places.warehouse(HOME) as engine:
         findings = warehouses.check(engine, load_contract(HOME))
     for finding in findings:
         print(finding, file=sys.stderr)
@@ -193,7 +191,7 @@ def warehouse(options: Namespace) -> int:
 
 def migrate(options: Namespace) -> int:
     """Bring the store to this version's schema; the embedded default does so by itself."""
-    with _store() as engine:
+    with places.store(HOME) as engine:
         store.migrate(engine, HOME)
     Console().print("the store has this version's schema")
     return 0
@@ -215,55 +213,6 @@ def generate(options: Namespace) -> int:
 
 def _is(path: Path, content: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == content
-
-
-@contextmanager
-def _store() -> Iterator[Engine]:
-    """The store of the environment's settings, else that of the embedded default."""
-    if url := os.environ.get("REENGAGE_STORE_URL"):
-        yield store.connect(url)
-        return
-    with postgres.running(Layout(HOME).postgres) as server:
-        engine = store.connect(server.url("store"))
-        store.migrate(engine, HOME)
-        yield engine
-
-
-@contextmanager
-def _warehouse() -> Iterator[Engine]:
-    """The warehouse of the environment's settings, else that of the embedded default."""
-    from reengage import warehouse as warehouses
-
-    if url := os.environ.get("REENGAGE_WAREHOUSE_URL"):
-        yield warehouses.connect(url)
-        return
-    with postgres.running(Layout(HOME).postgres) as server:
-        yield warehouses.connect(server.url("warehouse"))
-
-
-def _require_campaign(slug: str) -> None:
-    known = sorted(path.stem for path in (HOME / "campaigns").glob("*.yaml"))
-    if slug not in known:
-        raise ConfigurationError(
-            f"there is no campaign {slug!r}, nothing was recorded; there are {', '.join(known)}"
-        )
-
-
-def _in_warehouse(patient: str) -> bool | None:
-    """Whether the warehouse has a patient with this key; None when it cannot be asked."""
-    external = "REENGAGE_STORE_URL" in os.environ and "REENGAGE_WAREHOUSE_URL" not in os.environ
-    if external:  # the embedded warehouse is not the one that this store belongs to
-        return None
-    statement = text("SELECT 1 FROM contract.patient WHERE patient_key = :patient LIMIT 1")
-    try:
-        with _warehouse() as engine, engine.connect() as connection:
-            return connection.execute(statement, {"patient": patient}).scalar() is not None
-    except (SQLAlchemyError, ConfigurationError):
-        return None
-
-
-def _keyring_directory() -> Path:
-    return Path(os.environ.get("REENGAGE_KEYRING") or Layout(HOME).keyring)
 
 
 def _summary(site: main_job.Site, job: main_job.Job, console: Console) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from reengage.campaigns import reference_markdown, schema_json
+from reengage.cli.compliance import compliance_markdown
 from reengage.contract import load_contract, render_markdown
 from reengage.errors import ConfigurationError
 
@@ -21,5 +22,6 @@ def files(home: Path) -> dict[Path, str]:
     return {
         home / "campaigns" / "campaign.schema.json": schema_json(),
         home / "docs" / "warehouse-contract.md": render_markdown(load_contract(home)),
+        home / "docs" / "compliance.md": compliance_markdown(home),
         campaigns: _TABLE.sub(lambda found: found[1] + reference_markdown() + found[2], prose),
     }

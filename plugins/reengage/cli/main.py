@@ -10,10 +10,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 from reengage.errors import ReengageError, place_of
+
+_CHANNELS = ("desk", "phone", "mailto", "letter", "portal")
+_PATIENT = (
+    "the patient's key in the warehouse, or - to read it from standard input: on the command line"
+    " it shows in the list of processes and in the shell's history"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,11 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=7)
     sample.add_argument("--as-of", type=_day, default=date(2026, 1, 1), help="(2026-01-01)")
 
-    opt_out = commands.add_parser("opt_out", aliases=["opt-out"], help="record a patient's opt-out")
-    opt_out.set_defaults(command="opt_out")
-    opt_out.add_argument("--patient", required=True, help="the patient's key in the warehouse")
-    opt_out.add_argument("--campaign", help="only this campaign; without it, all")
-    opt_out.add_argument("--channel", default="desk", choices=["desk", "phone", "mailto", "letter"])
+    _add_refusals(commands)
+    _add_explanations(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -89,8 +92,50 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    why = commands.add_parser("why", help="why a patient was written to on a day, or not")
+    why.add_argument("--patient", required=True, help=_PATIENT)
+    why.add_argument("--date", type=_day, required=True, help="the campaign's day")
+    why.add_argument("--campaign", help="only this campaign; without it, all")
+    why.add_argument("--json", action="store_true", help="an array with one object per campaign")
+
+    commands.add_parser("purge", help="drop decisions that were kept for six years")
+
+    accept = commands.add_parser(
+        "accept_counts",
+        aliases=["accept-counts"],
+        help="accept row counts of the source that the gate took for a failed load",
+    )
+    accept.set_defaults(command="accept_counts")
+    accept.add_argument("--campaign", help="only this campaign; without it, all")
+    accept.add_argument("--reason", required=True, help="why it is right, for whoever asks later")
+
+
+def _add_refusals(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    opt_out = commands.add_parser("opt_out", aliases=["opt-out"], help="record a patient's opt-out")
+    opt_out.set_defaults(command="opt_out")
+    opt_out.add_argument("--patient", required=True, help=_PATIENT)
+    opt_out.add_argument("--campaign", help="only this campaign; without it, all")
+    opt_out.add_argument("--channel", default="desk", choices=_CHANNELS[:-1])
+
+    revoke = commands.add_parser("revoke", help="record that a patient revoked an authorization")
+    revoke.add_argument("--patient", required=True, help=_PATIENT)
+    revoke.add_argument(
+        "--purpose", choices=["email", "marketing", "part2"], help="only this one; without it, all"
+    )
+    revoke.add_argument("--channel", required=True, choices=_CHANNELS, help="how it reached you")
+    revoke.add_argument("--at", type=_instant, help="when it was received; without it, now")
+
+    journal = commands.add_parser("journal", help="the journal of opt-outs and revocations")
+    journal.add_argument(
+        "action", choices=["mend"], help="write what the store knows, where the journal was lost"
+    )
+
+
 def _add_job_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, help="a Synthea CSV export; without it, the sample")
+    parser.add_argument(
+        "--data", type=Path, help="an export of Synthea, OMOP or FHIR; without it, the sample"
+    )
     parser.add_argument("--as-of", type=_day, help="play this day (today)")
     parser.add_argument("--dry", action="store_true", help="everything but the SMTP conversation")
 
@@ -100,6 +145,16 @@ def _day(value: str) -> date:
         return date.fromisoformat(value)
     except ValueError:
         raise argparse.ArgumentTypeError("write a day as YYYY-MM-DD") from None
+
+
+def _instant(value: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise argparse.ArgumentTypeError("write an instant like 2026-06-01T15:00:00-05:00")
+    return instant
 
 
 def _positive(value: str) -> int:

@@ -43,6 +43,7 @@ _EMISSION_POLICY = [
         "locked": True,
     }
 ]
+"""Lineage without source code or task details, for names of jobs and datasets only (OLN-15)."""
 
 
 @dataclass(frozen=True)

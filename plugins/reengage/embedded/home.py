@@ -10,7 +10,10 @@ import shutil
 from pathlib import Path
 
 _FOLDERS = ("campaigns", "dags", "expectations", "sql", "templates")
-_FILES = ("practice.yaml", "vendors.yaml", "plugins/.airflowignore", "plugins/reengage_plugin.py")
+_FILES = (
+    "practice.yaml", "vendors.yaml", "jurisdictions.yaml",
+    "plugins/.airflowignore", "plugins/reengage_plugin.py",
+)  # fmt: skip
 
 
 def copy_home(home: Path, to: Path) -> Path:

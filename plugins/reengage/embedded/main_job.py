@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
@@ -28,7 +27,8 @@ from reengage.embedded.relay import RelayProcess
 from reengage.errors import ReengageError
 from reengage.keys import ensure_keyring
 from reengage.settings import HOME
-from reengage.sources import sample, synthea
+from reengage.sources import loading, sample
+from reengage.sources.detect import source_of
 
 SAMPLE_PATIENTS = 5000
 SAMPLE_SEED = 7
@@ -92,19 +92,27 @@ def run_campaigns(site: Site, job: Job, console: Console) -> None:
 
 
 def run_each(site: Site, job: Job, console: Console, found: Sequence[Campaign]) -> list[str]:
-    """Run these campaigns' DAGs side by side; gives why, for each that failed."""
+    """Run these campaigns' DAGs in the order of their schedules; gives why, for each that failed.
+
+    One after the other, as on any day: a cap across campaigns leaves out whoever comes later.
+    """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     client = site.airflow.client
-    runs: dict[str, str] = {}
-    for campaign in found:
-        dag_id = campaign.dag_id
+    failed = []
+    for campaign in sorted(found, key=_first_run):
+        dag_id, dag_run_id = campaign.dag_id, f"manual__{stamp}"
         client.wait_for_dag(dag_id)
         client.unpause(dag_id)
-        runs[dag_id] = f"manual__{stamp}"
-        conf: dict[str, Any] = {"dry": job.dry}
-        client.trigger(dag_id, runs[dag_id], conf)
-    states = _wait(site, runs, console)
-    return [_why(site, dag_id, runs[dag_id]) for dag_id, s in states.items() if s != "success"]
+        client.trigger(dag_id, dag_run_id, {"dry": job.dry})
+        if _wait(site, {dag_id: dag_run_id}, console)[dag_id] != "success":
+            failed.append(_why(site, dag_id, dag_run_id))
+    return failed
+
+
+def _first_run(campaign: Campaign) -> tuple[datetime, str]:
+    """When the campaign's schedule runs first on some day; the slug settles a tie."""
+    day = datetime(2024, 1, 1, tzinfo=ZoneInfo(campaign.time_zone)) - timedelta(minutes=1)
+    return campaign.next_run(day), campaign.slug
 
 
 def _wait(site: Site, runs: dict[str, str], console: Console) -> dict[str, str]:
@@ -142,10 +150,11 @@ def _load_warehouse(layout: Layout, server: postgres.Postgres, job: Job, clock: 
             )
             marker.write_text(wanted, encoding="ascii")
             clock.lap(f"sample warehouse of {SAMPLE_PATIENTS:,} patients written")
+    source = source_of(directory)
     engine = create_engine(server.url("warehouse"), hide_parameters=True)
     try:
-        if not synthea.already_loaded(engine, directory):
-            synthea.load(engine, directory)
+        if not loading.already_loaded(engine, source, directory, layout.home):
+            loading.load(engine, source, directory, layout.home)
         clock.lap(f"warehouse loaded from {directory}")
     finally:
         engine.dispose()

@@ -7,7 +7,8 @@ malformed address or field excludes its patient and stops nobody else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -16,21 +17,11 @@ from sqlalchemy import Connection, text
 
 from reengage import staging
 from reengage.errors import LetterError
-from reengage.mail.fields import format_field
+from reengage.mail.fields import require_field
+from reengage.pipeline.decisions import Decided, keep
 from reengage.pipeline.run import Run
 from reengage.practice import is_address
 from reengage.sql import load_sql
-
-
-@dataclass(frozen=True)
-class Decided:
-    """A candidate's row as it may be staged, and what was decided."""
-
-    row: staging.Row
-    patient: str
-    reasons: list[str]
-    done: bool
-    """A letter of this very day exists: there is nothing to compose."""
 
 
 def decide(sink: Connection, run: Run, rows: list[staging.Row]) -> list[Decided]:
@@ -38,28 +29,16 @@ def decide(sink: Connection, run: Run, rows: list[staging.Row]) -> list[Decided]
     prepared = [_prepared(run, row) for row in rows]
     known = _own_standing(sink, run, prepared)
     decided = []
-    for row, patient, reasons in prepared:
-        own, done = known[patient]
-        against = reasons + own
+    for one in prepared:
+        own, done = known[one.patient]
+        against = one.reasons + own
         if not against:
-            against = _unwritable(run, row)
+            against = _unwritable(run, one.row)
         # The day's decision stands once its letter exists; the claim's last look covers the rest.
-        decided.append(Decided(row, patient, [] if done else list(dict.fromkeys(against)), done))
-    sink.execute(
-        text(
-            "INSERT INTO decision (run_id, patient, reasons, arm)"
-            " VALUES (:run_id, :patient, :reasons, :arm)"
-        ),
-        [
-            {
-                "run_id": run.run_id,
-                "patient": one.patient,
-                "reasons": one.reasons,
-                "arm": None if one.reasons else "write",
-            }
-            for one in decided
-        ],
-    )
+        decided.append(
+            replace(one, reasons=[] if done else list(dict.fromkeys(against)), done=done)
+        )
+    keep(sink, run, decided)
     return decided
 
 
@@ -73,8 +52,8 @@ def keep_decided(sink: Connection, run: Run) -> int:
         return 0
     return sink.execute(
         text(
-            "INSERT INTO decision (run_id, patient, reasons, arm)"
-            " SELECT DISTINCT CAST(:run_id AS uuid), patient, CAST('{}' AS text[]), 'write'"
+            "INSERT INTO decision (campaign_date, run_id, patient, reasons, arm)"
+            " SELECT DISTINCT :day, CAST(:run_id AS uuid), patient, CAST('{}' AS text[]), 'write'"
             " FROM letter WHERE campaign = :campaign AND campaign_date = :day AND rehearsal IS NULL"
             " ON CONFLICT DO NOTHING"
         ),
@@ -97,51 +76,61 @@ def is_zone(name: str) -> bool:
     return True
 
 
-def _prepared(run: Run, found: staging.Row) -> tuple[staging.Row, str, list[str]]:
-    """The row as it is staged, the patient's pseudonym, and the warehouse's reasons."""
+def _prepared(run: Run, found: staging.Row) -> Decided:
+    """What the warehouse says of a candidate, and the row as it is staged."""
     row = dict(found)
     reasons = list(row.pop("reasons"))
+    evidence = row.pop("evidence")
+    notes = ["authorization_duplicate"] if row.pop("authorization_duplicate") else []
     campaign = run.campaign
     patient = run.pseudonym(row["patient_key"])
     if row["language"] not in campaign.languages:
         row["language"] = campaign.languages[0]
     if not is_zone(row["time_zone"] or ""):
-        row["time_zone"] = campaign.time_zone
+        notes += ["time_zone_unknown"] if row["time_zone"] else []
+        row["time_zone"] = run.practice.time_zone
     row["period_key"] = run.keyring.pseudonym("period", row["period_key"] or calendar_period(run))
     latest = _valid_until(run)
     row["expires_at"] = min(row["expires_at"] or latest, latest)
-    return row, patient, reasons
+    return Decided(row, patient, reasons, notes, evidence)
 
 
 def _unwritable(run: Run, row: staging.Row) -> list[str]:
     """Why no letter can be made of the row, as gate and composer would refuse it, too."""
-    if not is_address(row["recipient"]):
+    if not is_address(row["recipient"] or ""):
         return ["address_malformed"]
     try:
         for rule in run.campaign.fields.values():
-            format_field(row[rule.from_], rule.as_, row["language"], row["time_zone"])
+            require_field(row[rule.from_], rule.as_, row["language"], row["time_zone"])
     except LetterError:
         return ["field_unusable"]
     return []
 
 
 def _own_standing(
-    sink: Connection, run: Run, prepared: list[tuple[staging.Row, str, list[str]]]
+    sink: Connection, run: Run, prepared: list[Decided]
 ) -> dict[str, tuple[list[str], bool]]:
     live = run.mode == "live"
     found = sink.execute(
         text(load_sql(run.settings.home, "outbox/standing.sql")),
         {
-            "patients": [patient for _, patient, _ in prepared],
-            "periods": [row["period_key"] for row, _, _ in prepared],
-            "recipients": [recipient_pseudonym(run, row["recipient"]) for row, _, _ in prepared],
+            "patients": [one.patient for one in prepared],
+            "periods": [one.row["period_key"] for one in prepared],
+            "recipients": [recipient_pseudonym(run, one.row["recipient"]) for one in prepared],
+            "consents": [_consents(one) for one in prepared],
             "campaign": run.campaign.slug,
             "day": run.day,
             "live": live,
             "cap_days": run.campaign.caps.days_between_letters,
+            "any_cap_days": run.campaign.caps.days_after_any_letter,
         },
     )
     return {one.patient: (list(one.reasons), one.done and live) for one in found}
+
+
+def _consents(one: Decided) -> str:
+    """Purpose to the signing of the form that counts, also of who is excluded, as JSON."""
+    return json.dumps({form["purpose"]: form["signed_at"] for form in one.evidence["forms"]})
 
 
 def calendar_period(run: Run) -> str:

@@ -4,14 +4,14 @@ One statement in the warehouse, as of the campaign's day, in one read-only snaps
 the population counts. Its SELECT list is written from the campaign's declaration (PRV-18, PRV-19):
 a column that no field names is not read, and of an excluded patient no field is read at all; what
 only our own store knows is added by `decide`.
+What is odd about the data excludes one patient, or is noted, and stops nobody else.
 Running it again replaces the batch; letters that were composed from it but never claimed go too.
-Refuses a warehouse that lacks a view, and one that tells of a patient twice; a time zone that does
-not exist is counted, and the campaign's takes its place.
+Refuses a warehouse that lacks a view, and one that tells of a patient twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,10 @@ from reengage import staging
 from reengage.campaigns import Campaign
 from reengage.contract import Contract
 from reengage.errors import ConfigurationError, SourceDataError, StoreError
-from reengage.pipeline.decide import decide, is_zone, keep_decided
+from reengage.pipeline.asking import asking
+from reengage.pipeline.decide import decide, keep_decided
+from reengage.pipeline.population import population
+from reengage.pipeline.remember import remember_warehouse
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
 
@@ -53,8 +56,6 @@ class Extracted:
     candidates: int
     eligible: int
     parts: int
-    unknown_time_zones: int = 0
-    """Eligible patients whose time zone in the warehouse is none; the campaign's is used."""
 
 
 def extract(run: Run) -> Extracted:
@@ -65,21 +66,25 @@ def extract(run: Run) -> Extracted:
     """
     key = run.data_key
     with _connected(run) as source, run.store.begin() as sink:
-        living, inactive = _population(source, run)
+        living, inactive = _population(source, sink, run)
+        with _answering():
+            remember_warehouse(source, run)
         _forget(sink, run)
-        candidates = eligible = parts = foreign = 0
+        asked = allowed = eligible = parts = 0
         for rows in _candidates(source, run):
+            asked += len(rows)
+            allowed += sum(not row["reasons"] for row in rows)
             decided = decide(sink, run, rows)
-            staged = [one.row for one in decided if not one.reasons and not one.done]
-            candidates += len(rows)
             eligible += sum(not one.reasons for one in decided)
-            foreign += sum(not is_zone(row["time_zone"]) for row in rows if row["time_zone"])
+            staged = [one.row for one in decided if not one.reasons and not one.done]
             if staged:
                 staging.write_part(sink, key, parts, staged)
                 parts += 1
         kept = keep_decided(sink, run)
-        counts = Extracted(living, inactive, candidates + kept, eligible + kept, parts, foreign)
-        _record(sink, run, counts)
+        counts = Extracted(living, inactive, asked + kept, eligible + kept, parts)
+        loaded_at = source.execute(text("SELECT max(loaded_at) FROM contract.load")).scalar()
+        seen = {"asked": asked, "allowed": allowed, "loaded_at": loaded_at}
+        _record(sink, run, counts, seen)
     return counts
 
 
@@ -135,13 +140,11 @@ def _answering() -> Iterator[None]:
         ) from None
 
 
-def _population(source: Connection, run: Run) -> tuple[int, int]:
+def _population(source: Connection, sink: Connection, run: Run) -> tuple[int, int]:
     """How many are living and inactive; opens the snapshot that the candidates are read in, too."""
     with _answering():
         source.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        statement = load_sql(run.settings.home, "extract/population.sql")
-        found = source.execute(text(statement), cohort_parameters(run)).one()
-    return found.living, found.inactive
+        return population(source, sink, run)
 
 
 def _candidates(source: Connection, run: Run) -> Iterator[list[staging.Row]]:
@@ -149,8 +152,10 @@ def _candidates(source: Connection, run: Run) -> Iterator[list[staging.Row]]:
     statement = candidate_statement(run.campaign, run.contract, run.settings.home)
     last = None
     with _answering():
+        # All rows will be read: not the plan that has the first ones soonest.
+        source.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
         result = source.execution_options(yield_per=staging.PART_PATIENTS).execute(
-            text(statement), cohort_parameters(run)
+            text(statement), asking(run)
         )
         # The size once more: the mappings of a result forget its yield_per, and give all at once.
         for rows in result.mappings().partitions(staging.PART_PATIENTS):
@@ -178,22 +183,6 @@ def _twice(source: Connection, run: Run) -> SourceDataError | ConfigurationError
     )
 
 
-def cohort_parameters(run: Run) -> dict[str, object]:
-    """Bind parameters of the statements about the day's cohort, here and in the gate."""
-    return {
-        "as_of": run.day,
-        "zone": run.campaign.time_zone,
-        "inactive_days": run.campaign.inactive_days,
-        "slug": run.campaign.slug,
-        "consent_purposes": consent_purposes(run.campaign),
-    }
-
-
-def consent_purposes(campaign: Campaign) -> list[str]:
-    """Which authorizations must be on file, the one to cite first (PRV-08)."""
-    return ["marketing", "email"] if campaign.purpose == "marketing" else ["email"]
-
-
 def _forget(sink: Connection, run: Run) -> None:
     """Undo an earlier extraction, except for letters that were claimed since."""
     of_run = {"run_id": run.run_id}
@@ -219,12 +208,13 @@ def _forget(sink: Connection, run: Run) -> None:
     staging.clear_batch(sink, run.run_id)
 
 
-def _record(sink: Connection, run: Run, counts: Extracted) -> None:
+def _record(sink: Connection, run: Run, counts: Extracted, seen: Mapping[str, object]) -> None:
     sink.execute(
         text(
             # The mode again: a live run that is cleared on a later day goes on as a replay.
             "UPDATE run SET mode = :mode,"
             " living = :living, inactive = :inactive, candidates = :candidates,"
+            " asked = :asked, allowed = :allowed, loaded_at = :loaded_at, source_counts = NULL,"
             " gate = NULL, verdicts = NULL, extracted_at = now() WHERE run_id = :run_id"
         ),
         {
@@ -233,5 +223,6 @@ def _record(sink: Connection, run: Run, counts: Extracted) -> None:
             "living": counts.living,
             "inactive": counts.inactive,
             "candidates": counts.candidates,
+            **seen,
         },
     )

@@ -26,16 +26,19 @@ from reengage.templates import Template, format_field, load_template
 BLANK = "\N{FULL BLOCK}"
 """Before and after a field's name: what stands for it in the blank letter that a check compares."""
 
-APPOINTMENT_SAYS = ("start_at", "location")
-"""Columns of an appointment that a letter may not say otherwise than the warehouse does."""
+STANDING = (
+    "appointment.start_at", "appointment.location", "medication.name", "medication.dosage_text",
+)  # fmt: skip
+"""Columns that a letter may not tell otherwise than the warehouse does when it is sent."""
 
 
 @dataclass(frozen=True)
 class Addressed:
     """A letter as the outbox seals it: whom it is for, the finished message, and what it speaks of.
 
-    The last look asks the warehouse whether that still stands. `appointment` holds what the letter
-    says of it, by column, as the source had it; a letter sealed before there were keys has none.
+    The last look asks the warehouse whether that still stands. `says` holds what the letter tells,
+    by contract column, as the source had it.
+    `time_zone` is the patient's, whose clock opens the send window; "" = sealed before it was kept.
     """
 
     patient_key: str
@@ -45,7 +48,8 @@ class Addressed:
     message: bytes
     appointment_key: str | None = None
     medication_key: str | None = None
-    appointment: Mapping[str, str] = field(default_factory=dict)
+    says: Mapping[str, str] = field(default_factory=dict)
+    time_zone: str = ""
 
     def to_bytes(self) -> bytes:
         """The content to seal."""
@@ -56,7 +60,8 @@ class Addressed:
             "declared": dict(self.declared),
             "appointment_key": self.appointment_key,
             "medication_key": self.medication_key,
-            "appointment": dict(self.appointment),
+            "says": dict(self.says),
+            "time_zone": self.time_zone,
         }
         return json.dumps(head).encode() + b"\n" + self.message
 
@@ -179,11 +184,8 @@ def _outbox_row(run: Run, chunk: Chunk, row: staging.Row, template: Template) ->
         message,
         appointment_key=row.get("appointment_key"),
         medication_key=row.get("medication_key"),
-        appointment={
-            column: comparable(row[f"appointment.{column}"])
-            for column in APPOINTMENT_SAYS
-            if f"appointment.{column}" in row
-        },
+        says={column: comparable(row[column]) for column in STANDING if column in row},
+        time_zone=row["time_zone"],
     )
     return {
         "campaign": run.campaign.slug,

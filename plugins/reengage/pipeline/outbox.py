@@ -5,7 +5,7 @@
     claimed             -> composed                 (released: nothing of it was offered)
     unknown             -> sent | refused | deferred  (its own try hears the relay's word after all)
     composed | deferred -> withheld                 (the last look, or too late)
-    composed            -> deferred                 (outside the send window)
+    composed | deferred -> deferred                 (its send window is closed)
     composed            -> rehearsed                (the letter of a dry run or a replay, no other)
 
 No other change is possible through these functions. `attempted` is committed before the first octet
@@ -46,6 +46,7 @@ class Queued:
     identity: str
     letter: Addressed
     recipient: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
     """
     found = connection.execute(
         text(
-            "SELECT letter_id, run_id, campaign, patient, period, sealed FROM letter"
+            "SELECT letter_id, run_id, campaign, patient, period, sealed, expires_at FROM letter"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND checked_at IS NOT NULL"
             " AND rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)"
             " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
@@ -176,23 +177,37 @@ def claim(
     *,
     token: UUID,
     denied: Mapping[UUID, str],
+    consents: Mapping[UUID, Mapping[str, str | None]],
     warehouse_read_at: datetime,
 ) -> list[Queued]:
     """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
 
-    `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`.
+    `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`; `consents`
+    purpose to the signing of the form that counts: a revocation of it that we know of counts from
+    then on, and any where the letter is not in it (PRV-06).
+    Until the caller's transaction ends no other claim looks at these patients, of whichever
+    campaign: the later one sees this one's letters and keeps to its caps.
     Raises StoreError when nothing moved: the reading is too old, or another try is at work.
     """
+    connection.execute(
+        text(load_sql(run.settings.home, "outbox/claim_lock.sql")),
+        {"letter_ids": [one.letter_id for one in letters]},
+    )
     moved = connection.execute(
         text(load_sql(run.settings.home, "outbox/claim.sql")),
         {
             "letter_ids": [one.letter_id for one in letters],
             "recipients": [one.recipient for one in letters],
             "reasons": [denied.get(one.letter_id) for one in letters],
+            "consents": [
+                json.dumps(found) if (found := consents.get(one.letter_id)) else None
+                for one in letters
+            ],
             "claim": token,
             "warehouse_read_at": warehouse_read_at,
             "now": run.settings.now(),
             "cap_days": run.campaign.caps.days_between_letters,
+            "any_cap_days": run.campaign.caps.days_after_any_letter,
         },
     ).all()
     if letters and not moved:
@@ -249,6 +264,20 @@ def settle(
     )
 
 
+def defer(connection: Connection, letters: Sequence[Queued], reason: str) -> None:
+    """Leave these letters for a later try; a deferred one keeps its own reason."""
+    connection.execute(
+        text(
+            "UPDATE letter SET state = 'deferred', settled_at = clock_timestamp(),"
+            " reason = CASE WHEN state = 'deferred' THEN coalesce(reason, :reason)"
+            " ELSE :reason END"
+            " WHERE letter_id = ANY(CAST(:ids AS uuid[])) AND rehearsal IS NULL"
+            " AND checked_at IS NOT NULL AND state IN ('composed', 'deferred')"
+        ),
+        {"ids": [one.letter_id for one in letters], "reason": reason},
+    )
+
+
 def defer_open(connection: Connection, run: Run, chunk: int, reason: str) -> int:
     """Leave the chunk's composed letters for a later run; a deferred one keeps its own reason."""
     return connection.execute(
@@ -276,7 +305,7 @@ def mark_rehearsed(connection: Connection, letters: Sequence[Queued]) -> None:
 def _queued(run: Run, row: Row[Any]) -> Queued:
     letter = _opened(run, row)
     recipient = recipient_pseudonym(run, letter.recipient)
-    return Queued(row.letter_id, _identity(row), letter, recipient)
+    return Queued(row.letter_id, _identity(row), letter, recipient, row.expires_at)
 
 
 def _opened(run: Run, row: Row[Any]) -> Addressed:

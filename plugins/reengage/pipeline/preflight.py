@@ -1,9 +1,10 @@
 """Preflight: may this campaign run today at all? Opens the run's record and its data key.
 
 Refuses: a campaign date in the future, a vendor without an agreement in force that day or with a
-host it does not list (SEC-20, SEC-21), a missing key, a relay without verified TLS (EML-11,
-EML-12), a pinned clock with a vendor whose relay is not on this machine, a template or suite that
-does not load. A replay (a past date) and a dry run need no relay, and never get one.
+host it does not list (SEC-20, SEC-21), a missing key, a journal of refusals that was lost (SEC-08),
+a relay without verified TLS (EML-11, EML-12), a pinned clock with a vendor whose relay is not on
+this machine, a template or suite that does not load. A replay (a past date) and a dry run need no
+relay, and never get one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from reengage import checks, relay, store
+from reengage import checks, refusals, relay, store
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.pipeline.letter import blanks, compose_letter
@@ -121,6 +122,7 @@ def _record(run: Run, dag_run_id: str, baa: Baa) -> None:
     """)
     with run.store.begin() as connection:
         store.require_keyring(connection, run.keyring)
+        refusals.replay(connection, run.settings.journal_path)  # SEC-08
         connection.execute(
             statement,
             {
@@ -134,5 +136,7 @@ def _record(run: Run, dag_run_id: str, baa: Baa) -> None:
                 "baa": baa.id,
             },
         )
+        # Here, where nothing waits long for the lock that a new partition takes.
+        connection.execute(text("SELECT ensure_decision_month(:day)"), {"day": run.day})
         # Within the transaction: a key that cannot be made leaves no run without one behind.
         run.keyring.create_data_key(run.run_id)

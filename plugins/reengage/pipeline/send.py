@@ -1,11 +1,12 @@
 """Send: offer each letter of a chunk to the campaign's vendor once, and record what became of it.
 
-Claim, attempt, settle (outbox.py). Before each batch the vendor's agreement and the send window are
-checked again, the warehouse is asked once more for these patients, and the claim itself reads our
-own opt-outs and suppressions; what is not offered within a minute of that is claimed anew. Refuses
-cleartext, an unlisted host, a lapsed agreement; outside the campaign's send window the letters
-wait. A dry run and a replay never open a connection: their letters go to a rehearsal Maildir, where
-one is configured. A relay or a warehouse that fails leaves every letter as it was.
+Claim, attempt, settle (outbox.py). Before each batch the vendor's agreement is checked again, the
+warehouse is asked once more for these patients, and the claim itself reads our own opt-outs and
+suppressions; what is not offered within a minute of that is claimed anew. A letter goes only while
+the send window is open where its patient lives (window.py); the others wait, and who sends is told
+when to come back for them. Refuses cleartext, an unlisted host, a lapsed agreement. A dry run and a
+replay never open a connection: their letters go to a rehearsal Maildir, where one is configured. A
+relay or a warehouse that fails leaves every letter as it was.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4, uuid5
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DBAPIError
 
-from reengage import relay
+from reengage import refusals, relay
 from reengage.errors import StoreError
-from reengage.pipeline import outbox
+from reengage.pipeline import outbox, window
+from reengage.pipeline.asking import asking_now
 from reengage.pipeline.decide import recipient_pseudonym
-from reengage.pipeline.extract import cohort_parameters
 from reengage.pipeline.letter import comparable
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.preflight import endpoint
@@ -39,6 +40,16 @@ LOOK_SECONDS = 60
 """How long the last look of a claim holds: with a slow relay a batch takes longer than that."""
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What became of a chunk in one try."""
+
+    letters: dict[str, int]
+    """Number of letters by state."""
+    again_at: datetime | None
+    """When a window opens that this run can still send in; None = no letter waits for one."""
+
+
 def send(run: Run, chunk: Chunk) -> dict[str, int]:
     """Send the chunk; gives the number of letters by state. Repeating it sends nothing twice.
 
@@ -46,26 +57,25 @@ def send(run: Run, chunk: Chunk) -> dict[str, int]:
     agreement has lapsed, StoreError when the warehouse cannot be asked; the letters not yet offered
     are then as they were before.
     """
+    return send_what_is_open(run, chunk).letters
+
+
+def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
+    """The same as `send`, and when to call it again for the letters whose window is closed."""
     number = chunk["number"]
+    again_at = None
     with run.store.connect() as connection:
         outbox.recover(connection, run, number)
         outbox.withhold_too_late(connection, run, number)
         connection.commit()
         if run.mode == "live":
-            _Sender(run, number, connection).run_all()
+            again_at = _Sender(run, number, connection).run_all()
         else:
             # Of a live run that was cleared on a later day: for the next live run to take over.
             outbox.defer_open(connection, run, number, "run_became_a_replay")
             _rehearse(connection, run, number)
         connection.commit()
-        return _counts(connection, run, number)
-
-
-def in_send_window(run: Run) -> bool:
-    """Whether the campaign may send at this instant, in its own time zone."""
-    local = run.settings.now().astimezone(ZoneInfo(run.campaign.time_zone)).time()
-    window = run.campaign.send_window
-    return window.opens <= local < window.closes
+        return Sent(_counts(connection, run, number), again_at)
 
 
 class _Sender:
@@ -77,16 +87,16 @@ class _Sender:
         self._connection = connection
         self._token = uuid4()
         self._relay: relay.RelayConnection | None = None
+        self._again_at: datetime | None = None
 
-    def run_all(self) -> None:
+    def run_all(self) -> datetime | None:
+        """Send; gives the earliest instant at which a letter that waits may go in this run."""
         since = outbox.clock(self._connection)
         try:
-            while in_send_window(self._run):
-                letters = outbox.open_letters(self._connection, self._run, self._chunk, since)
-                if not letters:
-                    return
-                self._offer_all(self._claim(letters))
-            outbox.defer_open(self._connection, self._run, self._chunk, "outside_send_window")
+            while letters := outbox.open_letters(self._connection, self._run, self._chunk, since):
+                if ready := self._in_their_window(letters):
+                    self._offer_all(self._claim(ready))
+            return self._again_at
         except BaseException:
             # A store that is down must not hide what happened; the retry then gives them back.
             with suppress(DBAPIError):
@@ -97,6 +107,25 @@ class _Sender:
             if self._relay is not None:
                 self._relay.close()
 
+    def _in_their_window(self, letters: Sequence[outbox.Queued]) -> list[outbox.Queued]:
+        """Those that may go now; the others are left for when their window opens."""
+        now = self._run.settings.now()
+        ready: list[outbox.Queued] = []
+        waiting: list[outbox.Queued] = []
+        for one in letters:
+            may_go = window.is_open(self._run, one.letter.time_zone, now)
+            (ready if may_go else waiting).append(one)
+        if waiting:
+            outbox.defer(self._connection, waiting, "outside_send_window")
+            self._connection.commit()
+        openings = [
+            window.opens_again(self._run, one.letter.time_zone, now, one.expires_at)
+            for one in waiting
+        ]
+        known = [instant for instant in (*openings, self._again_at) if instant]
+        self._again_at = min(known, default=None)
+        return ready
+
     def _give_back(self) -> None:
         """What was claimed and not offered is open again."""
         outbox.release(self._connection, self._run, self._chunk, self._token)
@@ -105,27 +134,39 @@ class _Sender:
     def _claim(self, letters: Sequence[outbox.Queued]) -> list[outbox.Queued]:
         endpoint(self._run)  # the agreement and the host, also while the connection is warm
         self._ensure_relay()  # before the claim: a relay that is down claims nothing
+        # What a store restored from a backup, or a recording that died, has yet to learn (SEC-08).
+        refusals.replay(self._connection, self._run.settings.journal_path)
+        self._connection.commit()
         read_at = outbox.clock(self._connection)
-        denied = last_look(self._run, letters)
+        look = last_look(self._run, letters)
         claimed = outbox.claim(
             self._connection,
             self._run,
             letters,
             token=self._token,
-            denied=denied,
+            denied=look.denied,
+            consents=look.consents,
             warehouse_read_at=read_at,
         )
         self._connection.commit()
         return claimed
 
     def _offer_all(self, claimed: Sequence[outbox.Queued]) -> None:
-        """At least one, and then as many as the last look holds for; the rest is claimed anew."""
+        """As many as the last look and their windows hold for; the rest is claimed anew.
+
+        At least one is offered, unless its window has closed since the claim: then it waits.
+        """
         looked_at = monotonic()
         for queued in claimed:
+            now = self._run.settings.now()
+            if not window.is_open(self._run, queued.letter.time_zone, now):
+                break
             self._offer(queued)
             if monotonic() - looked_at > LOOK_SECONDS:
-                self._give_back()
-                return
+                break
+        else:
+            return
+        self._give_back()
 
     def _offer(self, queued: outbox.Queued) -> None:
         connection = self._ensure_relay()
@@ -159,8 +200,18 @@ class _Sender:
         return self._relay
 
 
-def last_look(run: Run, letters: Sequence[outbox.Queued]) -> dict[UUID, str]:
-    """Letters that may no longer go, with the first reason, as the warehouse is now.
+@dataclass(frozen=True)
+class LastLook:
+    """The warehouse's last word on some letters, by their ids."""
+
+    denied: dict[UUID, str]
+    """Those that may no longer go, with the first reason."""
+    consents: dict[UUID, dict[str, str | None]]
+    """Of the others, purpose to the signing of the form that counts."""
+
+
+def last_look(run: Run, letters: Sequence[outbox.Queued]) -> LastLook:
+    """What the warehouse says of these letters now.
 
     Of a letter: its patient must still be one to write to, at its address, and what it speaks of
     must still be so. Raises StoreError when the warehouse does not answer.
@@ -170,7 +221,13 @@ def last_look(run: Run, letters: Sequence[outbox.Queued]) -> dict[UUID, str]:
         one.letter_id: _reason_against(run, one, found[number])
         for number, one in enumerate(letters, start=1)
     }
-    return {letter_id: reason for letter_id, reason in reasons.items() if reason}
+    denied = {letter_id: reason for letter_id, reason in reasons.items() if reason}
+    consents = {
+        one.letter_id: found[number][0].consents
+        for number, one in enumerate(letters, start=1)
+        if one.letter_id not in denied
+    }
+    return LastLook(denied, consents)
 
 
 def _reason_against(run: Run, one: outbox.Queued, found: list[Row[Any]]) -> str | None:
@@ -181,11 +238,9 @@ def _reason_against(run: Run, one: outbox.Queued, found: list[Row[Any]]) -> str 
         return str(now.reasons[0])
     if recipient_pseudonym(run, now.recipient) != one.recipient:
         return "address_changed"
-    if one.letter.appointment_key and any(
-        comparable(getattr(now, f"appointment_{column}")) != said
-        for column, said in one.letter.appointment.items()
-    ):
-        return "appointment_changed"
+    for column, said in one.letter.says.items():
+        if comparable(getattr(now, column.replace(".", "_"))) != said:
+            return f"{column.split('.')[0]}_changed"
     return None
 
 
@@ -197,9 +252,7 @@ def _standing_now(run: Run, letters: Sequence[outbox.Queued]) -> dict[int, list[
             rows = connection.execute(
                 text(load_sql(run.settings.home, "extract/last_look.sql")),
                 {
-                    **cohort_parameters(run),
-                    "as_of": run.today(),
-                    "now": run.settings.now(),
+                    **asking_now(run),
                     "patient_keys": [one.letter.patient_key for one in letters],
                     "appointment_keys": [one.letter.appointment_key for one in letters],
                     "medication_keys": [one.letter.medication_key for one in letters],

@@ -39,6 +39,8 @@ class CsvTable:
 
     file: str
     columns: tuple[CsvColumn, ...]
+    any_case: bool = False
+    """Whether headers may be written in capitals or not."""
 
 
 def read_rows(directory: Path, table: CsvTable) -> Iterator[tuple[int, Row]]:
@@ -52,6 +54,8 @@ def read_rows(directory: Path, table: CsvTable) -> Iterator[tuple[int, Row]]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         rows = _decoded(csv.reader(handle, strict=True), path)
         header = next(rows, (1, []))[1]
+        if table.any_case:
+            header = [name.lower() for name in header]
         positions = _positions(table, header)
         checks = [(at, c, FORMS[c.form]) for at, c in zip(positions, table.columns, strict=True)]
         for line, row in rows:
@@ -103,7 +107,7 @@ def _positions(table: CsvTable, header: Sequence[str]) -> list[int]:
         if found:
             raise SourceDataError(
                 f"{table.file} line 1: column {', '.join(found)} {fault};"
-                " export the file with Synthea's own header"
+                " export the file with its whole header"
             )
     return [header.index(name) for name in wanted]
 
@@ -123,6 +127,11 @@ def _checked(
         )
     return value
 
+
+_LOCAL = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
+)
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 # Narrower than Python's parser, which takes what PostgreSQL does not: week dates, any separator.
 _INSTANT = re.compile(
@@ -149,18 +158,48 @@ def _is_instant(value: str) -> bool:
     return FIRST_YEAR <= instant.year <= LAST_YEAR
 
 
+def _is_local(value: str) -> bool:
+    if not _LOCAL.fullmatch(value):
+        return False
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return FIRST_YEAR <= moment.year <= LAST_YEAR
+
+
+def _is_number(value: str) -> bool:
+    return _NUMBER.fullmatch(value) is not None
+
+
+def _is_flag(value: str) -> bool:
+    return value in ("true", "false")
+
+
 def _is_text(value: str) -> bool:
     return len(value) <= MAX_CHARACTERS and "\x00" not in value
+
+
+def _is_long_text(value: str) -> bool:
+    return "\x00" not in value
 
 
 FORMS: dict[str, Callable[[str], bool]] = {
     "date": _is_date,
     "instant": _is_instant,
+    "local time": _is_local,
+    "number": _is_number,
+    "flag": _is_flag,
     "text": _is_text,
+    "long text": _is_long_text,
 }
 _YEARS = f"in the years {FIRST_YEAR} to {LAST_YEAR}"
 _EXPECTED = {
     "date": f"the form 2023-06-01, {_YEARS}",
     "instant": f"the form 2023-06-01T15:00:00Z, {_YEARS}",
+    "local time": f"the form 2023-06-01 15:00:00 without an offset, {_YEARS}",
+    "number": "digits, at most 18 of them",
+    "flag": "true or false",
     "text": f"at most {MAX_CHARACTERS} characters and no NUL",
+    "long text": "no NUL",
 }

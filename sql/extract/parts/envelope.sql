@@ -1,7 +1,11 @@
--- How to address an eligible candidate; of an excluded one nothing but the reasons (PRV-18).
+-- How to address an eligible candidate; of an excluded one nothing but the reasons (PRV-18) and the
+-- rows they rest on, which are sealed with the decision.
 SELECT
     audience.patient_key,
     standing.reasons,
+    standing.authorization_duplicate,
+    standing.evidence || jsonb_build_object('appointment_key', audience.appointment_key,
+        'medication_key', audience.medication_key) AS evidence,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.recipient END AS recipient,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.language END AS language,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.time_zone END AS time_zone,

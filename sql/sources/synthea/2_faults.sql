@@ -4,30 +4,30 @@
 -- A prescription that stops before it starts is no fault: Synthea writes some, none is ever current.
 WITH twice AS (
     SELECT 'patients.csv' AS file, max(line) AS line
-    FROM synthea_next.patients GROUP BY id HAVING count(*) > 1
+    FROM patients GROUP BY id HAVING count(*) > 1
     UNION ALL
     SELECT 'organizations.csv', max(line)
-    FROM synthea_next.organizations GROUP BY id HAVING count(*) > 1
+    FROM organizations GROUP BY id HAVING count(*) > 1
     UNION ALL
     SELECT 'encounters.csv', max(line)
-    FROM synthea_next.encounters GROUP BY id HAVING count(*) > 1
+    FROM encounters GROUP BY id HAVING count(*) > 1
 ),
 reference AS (
     SELECT 'encounters.csv' AS file, line, 'PATIENT' AS field, 'patients.csv' AS other
-    FROM synthea_next.encounters AS e
-    WHERE NOT EXISTS (SELECT 1 FROM synthea_next.patients AS p WHERE p.id = e.patient)
+    FROM encounters AS e
+    WHERE NOT EXISTS (SELECT 1 FROM patients AS p WHERE p.id = e.patient)
     UNION ALL
     SELECT 'encounters.csv', line, 'ORGANIZATION', 'organizations.csv'
-    FROM synthea_next.encounters AS e
-    WHERE NOT EXISTS (SELECT 1 FROM synthea_next.organizations AS o WHERE o.id = e.organization)
+    FROM encounters AS e
+    WHERE NOT EXISTS (SELECT 1 FROM organizations AS o WHERE o.id = e.organization)
     UNION ALL
     SELECT 'medications.csv', line, 'PATIENT', 'patients.csv'
-    FROM synthea_next.medications AS m
-    WHERE NOT EXISTS (SELECT 1 FROM synthea_next.patients AS p WHERE p.id = m.patient)
+    FROM medications AS m
+    WHERE NOT EXISTS (SELECT 1 FROM patients AS p WHERE p.id = m.patient)
     UNION ALL
     SELECT 'medications.csv', line, 'ENCOUNTER', 'encounters.csv'
-    FROM synthea_next.medications AS m
-    WHERE NOT EXISTS (SELECT 1 FROM synthea_next.encounters AS e WHERE e.id = m.encounter)
+    FROM medications AS m
+    WHERE NOT EXISTS (SELECT 1 FROM encounters AS e WHERE e.id = m.encounter)
 )
 SELECT file, line, 'Id' AS field, 'the key is there twice; remove one of the rows' AS fault
 FROM twice
@@ -36,9 +36,9 @@ SELECT file, line, field, 'no such Id in ' || other || '; export both files toge
 FROM reference
 UNION ALL
 SELECT 'patients.csv', line, 'DEATHDATE', 'before BIRTHDATE; mend one of them'
-FROM synthea_next.patients WHERE deathdate < birthdate
+FROM patients WHERE deathdate < birthdate
 UNION ALL
 SELECT 'encounters.csv', line, 'STOP', 'before START; mend one of them'
-FROM synthea_next.encounters WHERE stop < start
+FROM encounters WHERE stop < start
 ORDER BY file DESC, line, field
 LIMIT 1

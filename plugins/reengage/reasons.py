@@ -1,0 +1,196 @@
+"""Reasons: every code that a decision or a last look may give, what it means and what it rests on.
+
+Codes hold nothing of a patient; reports count them. The page docs/reasons.md shows this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Origin = Literal["warehouse", "store", "row"]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a patient is not written to."""
+
+    code: str
+    means: str
+    rules: tuple[str, ...] = ()
+    rests_on: tuple[str, ...] = ()
+    """Parts of a decision's evidence: keys and instants of the rows that it rests on."""
+    origin: Origin = "warehouse"
+    """Who knows: the warehouse, our own store, or the row that a letter would be made of."""
+    contradiction: bool = False
+    """Whether it tells of data that cannot be right: counted as data quality, too."""
+
+
+_FORMS = ("forms",)
+
+EXCLUDED = (
+    Reason("deceased", "a death date on or before the day", ("PRV-17",), ("death_date",)),
+    Reason(
+        "death_date_implausible",
+        "a death date beyond what the warehouse can know: a death all the same, or a slip",
+        ("PRV-17",),
+        ("death_date",),
+        contradiction=True,
+    ),
+    Reason(
+        "birth_date_implausible",
+        "born after the day, or more than 120 years before it",
+        ("PRV-16",),
+        ("minor",),
+        contradiction=True,
+    ),
+    Reason("restriction", "the practice agreed not to write", ("PRV-22",), ("restricted_since",)),
+    Reason(
+        "opted_out",
+        "opted out of this campaign or of all, in the warehouse or with us",
+        ("EML-26",),
+        ("opted_out_at",),
+    ),
+    Reason("no_authorization", "no form on file for a purpose that is needed", ("PRV-01",), _FORMS),
+    Reason("no_part2_consent", "substance use, and no consent of its own", ("PRV-29",), _FORMS),
+    Reason(
+        "authorization_incomplete",
+        "an element or a notice is missing, or the authority of who signed",
+        ("PRV-01", "PRV-02"),
+        _FORMS,
+    ),
+    Reason(
+        "authorization_expired",
+        "past its last day, or the event that ends it is known",
+        ("PRV-04",),
+        _FORMS,
+    ),
+    Reason(
+        "authorization_revoked",
+        "revoked, here or with the practice; it ends every form of the purpose signed until then",
+        ("PRV-06",),
+        _FORMS,
+    ),
+    Reason(
+        "authorization_contradictory",
+        "revoked before it was signed",
+        ("PRV-04",),
+        _FORMS,
+        contradiction=True,
+    ),
+    Reason("authorization_false", "material content is known to be false", ("PRV-04",), _FORMS),
+    Reason(
+        "authorization_compound",
+        "marketing: part of another document, or a condition of care",
+        ("PRV-05",),
+        _FORMS,
+    ),
+    Reason(
+        "remuneration_unstated",
+        "a paid campaign, and the form does not say so",
+        ("PRV-08",),
+        _FORMS,
+    ),
+    Reason(
+        "authorization_signer",
+        "signed by who may not: a minor alone, who no longer acts for the patient, or a"
+        " representative of someone who is of age by now",
+        ("PRV-15", "PRV-16"),
+        ("forms", "minor"),
+    ),
+    Reason(
+        "confidential_channel",
+        "asked for another channel than e-mail",
+        ("PRV-21",),
+        ("confidential_channel", "minor"),
+    ),
+    Reason("no_address", "no e-mail address on file", ("PRV-23",)),
+    Reason(
+        "minor_without_representative",
+        "under age or of unknown age, and nobody with a verified address acts for them",
+        ("PRV-15", "PRV-16"),
+        ("minor",),
+    ),
+    Reason(
+        "representative_blocked",
+        "whoever acts for them was blocked by staff",
+        ("PRV-16",),
+        ("minor",),
+    ),
+    Reason(
+        "representative_limited",
+        "whoever acts for them does not for all of their care",
+        ("PRV-15",),
+        ("minor",),
+    ),
+    Reason("address_unverified", "the address was never confirmed", ("PRV-23",), ("verified_at",)),
+    Reason(
+        "address_bounced",
+        "mail to the address came back, and it was not confirmed since",
+        ("PRV-23",),
+        ("bounced_at", "verified_at"),
+    ),
+    Reason(
+        "sensitive_programme",
+        "in a substance-use, HIV, psychiatric or similar programme, and no rule allows it",
+        ("PRV-29", "PRV-32"),
+        ("programmes",),
+    ),
+    Reason(
+        "no_jurisdiction_rule",
+        "in a sensitive category for which the patient's state has no reviewed rule",
+        ("PRV-33",),
+        ("programmes",),
+    ),
+    Reason(
+        "sensitive_medicine",
+        "the medicine's class is never named by e-mail",
+        ("PRV-32",),
+        ("medicine_class",),
+    ),
+    Reason("address_suppressed", "the address bounced or complained", ("PRV-23",), origin="store"),
+    Reason("already_written", "has a letter of this period", origin="store"),
+    Reason(
+        "frequency_cap",
+        "has a letter of this campaign, or of another, within the campaign's caps",
+        origin="store",
+    ),
+    Reason(
+        "address_malformed",
+        "the address is not plainly formed",
+        ("PRV-23", "EML-02"),
+        origin="row",
+        contradiction=True,
+    ),
+    Reason(
+        "field_unusable",
+        "a declared field is empty or holds what no letter can show",
+        ("EML-02",),
+        origin="row",
+        contradiction=True,
+    ),
+)
+"""Decided by `extract`."""
+
+WITHHELD = (
+    Reason(
+        "address_changed", "the address on file is no longer the letter's", ("PRV-21", "PRV-23")
+    ),
+    Reason("appointment_changed", "the appointment was cancelled or moved"),
+    Reason("future_appointment", "has booked an appointment since"),
+    Reason("medication_changed", "the medicine's name or dosage is another by now", ("PRV-20",)),
+    Reason("prescription_ended", "the prescription ended, or lapsed over 90 days ago", ("PRV-10",)),
+    Reason("returned", "the patient has come back"),
+    Reason("ambiguous", "the warehouse tells of the patient or the letter's subject twice"),
+    Reason("too_late", "past the instant after which the letter is of no use", origin="store"),
+)
+"""Decided by the last look, besides any of the above."""
+
+NOTES = {
+    "authorization_duplicate": "two forms of a purpose are in force; the newest counts",
+    "time_zone_unknown": "the time zone does not exist; the practice's takes its place",
+}
+"""What is odd about the data and stops nobody."""
+
+CONTRADICTIONS = frozenset(reason.code for reason in EXCLUDED if reason.contradiction)
+"""Codes that tell of data that cannot be right."""

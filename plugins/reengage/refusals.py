@@ -1,0 +1,255 @@
+"""Refusals: revocations and opt-outs, which outlive the database that they are kept in.
+
+Each is written to a journal outside the store and synced to disk, and then to the store, in one
+order for all: the store's mark says how much of the journal it has. A store restored from a backup
+has an older mark, and `replay` gives it everything since (PRV-06, SEC-08, EML-26). A line whose
+transaction failed is applied by whoever comes next.
+
+The journal has one JSON object a line and holds pseudonyms, never a patient's key. A line that is
+none, and a journal that is not the one that the store has applied, are a StoreError: nothing is
+sent until someone has looked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from sqlalchemy import Connection, text
+
+from reengage.errors import StoreError
+from reengage.journal import Journal, Mark
+
+BATCH = 5000
+"""Refusals read and written at once."""
+WAREHOUSE = "warehouse"
+"""Channel and source of what the warehouse told us."""
+VERSION = 1
+
+_T = TypeVar("_T")
+_PSEUDONYM = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One refusal of one patient; `scope` is a purpose or a campaign, None = all of them.
+
+    A revocation ends the forms that were signed up to `at`; an opt-out has no end.
+    """
+
+    kind: Literal["revocation", "opt_out"]
+    patient: str
+    """The patient's pseudonym."""
+    scope: str | None
+    at: datetime
+    channel: str
+    source: Literal["patient", "warehouse"]
+    received_at: datetime
+
+    def __post_init__(self) -> None:
+        """Nothing else goes where nothing is ever erased."""
+        if self.kind not in ("revocation", "opt_out") or self.source not in ("patient", WAREHOUSE):
+            raise ValueError("a refusal has a kind and a source")
+        if not _PSEUDONYM.fullmatch(self.patient):
+            raise ValueError("a refusal names its patient by pseudonym")
+        if self.at.tzinfo is None or self.received_at.tzinfo is None:
+            raise ValueError("a refusal's instants have an offset")
+
+    def line(self) -> bytes:
+        """The refusal as a line of the journal."""
+        instants = {"at": self.at.isoformat(), "received_at": self.received_at.isoformat()}
+        found = {"v": VERSION, **asdict(self), **instants}
+        return json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Refusal:
+        """The refusal of a line. Raises ValueError, KeyError or TypeError when it is none."""
+        found = json.loads(line)
+        if found.pop("v") != VERSION:
+            raise ValueError("a line of another version")
+        instants = {name: datetime.fromisoformat(found[name]) for name in ("at", "received_at")}
+        return cls(**{**found, **instants})
+
+
+def record(connection: Connection, path: Path, refusals: Sequence[Refusal]) -> int:
+    """Write down what is not known yet; gives how many that were. Repeating it is harmless.
+
+    On disk in the journal when it returns, in the store when the caller commits; until then other
+    writers wait, so commit soon. Raises StoreError when the journal at `path` cannot be written or
+    is not this store's: nothing was recorded then.
+    """
+    journal = Journal(path)
+    _catch_up(connection, journal)
+    new = _unknown(connection, refusals)
+    if new:
+        journal.append([one.line() for one in new])
+        _catch_up(connection, journal)
+    return len(new)
+
+
+def replay(connection: Connection, path: Path) -> int:
+    """Give the store what the journal has beyond its mark; gives how many it did not know.
+
+    A look at one row and one file when there is nothing to do. Raises StoreError when the journal
+    was lost or replaced, or has a line that is none.
+    """
+    journal = Journal(path)
+    mark = _mark(connection)
+    if mark.applied and journal.size() == mark.applied:
+        journal.require(mark)
+        return 0
+    return _catch_up(connection, journal)
+
+
+def mend(connection: Connection, path: Path) -> int:
+    """Join store and journal where the journal was lost or replaced: each has then what either had.
+
+    Gives how many refusals the store did not know. For an operator, who must know that the store
+    is not itself from a backup: what neither of the two has is gone.
+    """
+    journal = Journal(path)
+    _mark(connection, lock=True)
+    learnt = _apply(connection, journal, Mark())
+    _write_all(connection, journal)
+    return learnt + _apply(connection, journal, Mark())
+
+
+def newest_of_warehouse(connection: Connection) -> dict[str, datetime | None]:
+    """Per kind, the latest instant of what the warehouse told us; None where it told nothing."""
+    found = connection.execute(
+        text("""
+            SELECT
+                (SELECT max(revoked_at) FROM revocation WHERE source = 'warehouse') AS revocation,
+                (SELECT max(at) FROM opt_out WHERE channel = 'warehouse') AS opt_out
+        """)
+    ).one()
+    return {"revocation": found.revocation, "opt_out": found.opt_out}
+
+
+def _catch_up(connection: Connection, journal: Journal) -> int:
+    """Under the mark's lock: who commits has applied all lines that were written before its own."""
+    mark = _mark(connection, lock=True)
+    if mark == Mark() and not journal.size():
+        _write_all(connection, journal)  # opt-outs from before there was a journal
+    return _apply(connection, journal, mark)
+
+
+def _apply(connection: Connection, journal: Journal, mark: Mark) -> int:
+    learnt, end = 0, mark.applied
+    for lines in _batches(journal.beyond(mark), BATCH):
+        learnt += _insert(connection, [_refusal(journal, *line) for line in lines])
+        end = lines[-1][1]
+    if end != mark.applied:
+        reached = journal.mark(end)
+        connection.execute(
+            text("UPDATE refusal_mark SET applied = :applied, tail = :tail"), asdict(reached)
+        )
+    return learnt
+
+
+def _refusal(journal: Journal, line: bytes, end: int) -> Refusal:
+    try:
+        return Refusal.from_line(line)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        number = journal.line_number(end)
+    raise StoreError(
+        f"{journal.path}:{number}: this line of the journal of refusals is no refusal, and nothing"
+        " is sent until it is; restore the file from its newest copy"
+    )
+
+
+def _mark(connection: Connection, *, lock: bool = False) -> Mark:
+    """How much of the journal the store has; with a lock, nobody else moves it until the commit."""
+    found = connection.execute(
+        text(f"SELECT applied, tail FROM refusal_mark {'FOR UPDATE' if lock else ''}")  # noqa: S608
+    ).one()
+    return Mark(found.applied, found.tail)
+
+
+def _unknown(connection: Connection, refusals: Sequence[Refusal]) -> list[Refusal]:
+    """Those that the store does not have. Two opt-outs of one scope are one."""
+    found = connection.execute(
+        text("""
+            SELECT asked.number
+            FROM unnest(CAST(:kinds AS text[]), CAST(:patients AS text[]), CAST(:scopes AS text[]),
+                        CAST(:instants AS timestamptz[]))
+                WITH ORDINALITY AS asked (kind, patient, scope, at, number)
+            LEFT JOIN revocation AS r
+                ON asked.kind = 'revocation' AND r.patient = asked.patient
+                AND r.purpose IS NOT DISTINCT FROM asked.scope AND r.revoked_at = asked.at
+            LEFT JOIN opt_out AS o
+                ON asked.kind = 'opt_out' AND o.patient = asked.patient
+                AND o.campaign IS NOT DISTINCT FROM asked.scope
+            WHERE r.patient IS NULL AND o.patient IS NULL
+            ORDER BY asked.number
+        """),
+        _arrays(refusals),
+    )
+    return list(dict.fromkeys(refusals[number - 1] for number in found.scalars()))
+
+
+def _insert(connection: Connection, refusals: Sequence[Refusal]) -> int:
+    """Gives how many were not there."""
+    asked = """
+        FROM unnest(CAST(:kinds AS text[]), CAST(:patients AS text[]), CAST(:scopes AS text[]),
+                    CAST(:instants AS timestamptz[]), CAST(:receipts AS timestamptz[]),
+                    CAST(:channels AS text[]), CAST(:sources AS text[]))
+            AS asked (kind, patient, scope, at, received_at, channel, source)
+        WHERE asked.kind = :kind
+        ON CONFLICT DO NOTHING
+    """
+    tables = {
+        "revocation": "INSERT INTO revocation"
+        " (patient, purpose, revoked_at, received_at, channel, source)"
+        " SELECT patient, scope, at, received_at, channel, source",
+        "opt_out": "INSERT INTO opt_out (patient, campaign, channel, at)"
+        " SELECT patient, scope, channel, at",
+    }
+    arrays = _arrays(refusals)
+    return sum(
+        connection.execute(text(into + asked), {**arrays, "kind": kind}).rowcount
+        for kind, into in tables.items()
+    )
+
+
+def _arrays(refusals: Sequence[Refusal]) -> dict[str, list[object]]:
+    columns = {
+        "kinds": "kind", "patients": "patient", "scopes": "scope", "instants": "at",
+        "receipts": "received_at", "channels": "channel", "sources": "source",
+    }  # fmt: skip
+    return {name: [getattr(one, field) for one in refusals] for name, field in columns.items()}
+
+
+def _write_all(connection: Connection, journal: Journal) -> None:
+    """Add all that the store knows to the journal; what is there twice is applied once."""
+    for refusals in _batches(_known(connection), BATCH):
+        journal.append([one.line() for one in refusals])
+
+
+def _known(connection: Connection) -> Iterator[Refusal]:
+    found = connection.execute(
+        text("""
+            SELECT 'revocation' AS kind, patient, purpose AS scope, revoked_at AS at, channel,
+                source, received_at
+            FROM revocation
+            UNION ALL
+            SELECT 'opt_out', patient, campaign, at, channel,
+                CASE channel WHEN 'warehouse' THEN 'warehouse' ELSE 'patient' END, at
+            FROM opt_out
+        """),
+        execution_options={"yield_per": BATCH},
+    )
+    for row in found.mappings():
+        yield Refusal(**row)
+
+
+def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch

@@ -28,7 +28,7 @@ Case = tuple[str, list[Resource], str, Row | None]
 there, as far as it matters; None = no row."""
 
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
-PAST, FUTURE = {"end": "2001-02-03"}, {"end": "2199-02-03"}
+PAST, FUTURE, AHEAD = {"end": "2001-02-03"}, {"end": "2199-02-03"}, {"start": "2199-02-03"}
 AT = datetime(2022, 3, 4, 5, 6, 7, tzinfo=UTC)
 T = "2022-03-04T05:06:07Z"
 
@@ -72,6 +72,8 @@ PATIENTS: list[Case] = [
     ("given", p(), "patient", {"given_name": "Ana", "birth_date": date(1980, 5, 6), "zip": "68102"}),
     ("usual first", named(given("B", "official"), given("A", "usual")), "patient", {"given_name": "A"}),
     ("not an old one", named(given("B", "old"), given("A", "temp")), "patient", {"given_name": "A"}),
+    ("not one to come", named(given("B", "usual", period=AHEAD), given("A", "temp")), "patient", {"given_name": "A"}),
+    ("no address to come", p(address=[{"use": "home", "state": "KS", "period": AHEAD}, {"use": "work", "state": "NE"}]), "patient", {"state": "NE"}),
     ("not an ended one", named(given("B", period=PAST), given("A", "temp")), "patient", {"given_name": "A"}),
     ("a later end", named(given("B", period=FUTURE), given("A", "temp")), "patient", {"given_name": "B"}),
     ("nameless", p(name=None), "patient", {"given_name": "Patient"}),
@@ -196,6 +198,7 @@ MEDICINES: list[Case] = [
     ("of a reference", drug(medicationCodeableConcept=None, medicationReference={"reference": "Medication/1", "display": "ramipril"}), "medication", {"name": "ramipril"}),
     ("contained", drug(medicationCodeableConcept=None, medicationReference={"reference": "#m"}, contained=[{"resourceType": "Medication", "id": "m", "code": {"text": "ramipril"}}]), "medication", {"name": "ramipril"}),
     ("sensitive by name", drug(**medicine("Sertraline 50 MG")), "medication", {"sensitive_class": "psychiatric"}),
+    ("sensitive by brand", drug(**medicine("BIKTARVY 50-200-25 MG")), "medication", {"sensitive_class": "hiv"}),
     ("sensitive by a coding", drug(medicationCodeableConcept={"text": "the small one", "coding": [{"display": "tenofovir"}]}), "medication", {"sensitive_class": "hiv"}),
     ("sensitive by instruction", drug(dosageInstruction=[{"text": "with Methadone"}]), "medication", {"sensitive_class": "substance_use"}),
     ("sensitive by label", drug(meta=label("PSY")), "medication", {"sensitive_class": "mental_health"}),
@@ -277,11 +280,16 @@ CONSENTS: list[Case] = [
     ("opted out by its rule", form(**OPT_OUT), "opt_out", {"campaign": None}),
     ("a no taken back", form(status="inactive", **DENY), "opt_out", None),
     ("marketing denied", form(purpose="marketing", **DENY), A, {"purpose": "marketing", "revoked_at": SIGNED_AT}),
+    ("marketing denied, before its last change", [consent("p", "marketing", dateTime=None, meta={"lastUpdated": "2020-07-08T09:00:00Z"}, **DENY)], A,
+     {"signed_at": utc(2020, 7, 8, 9), "revoked_at": utc(2020, 7, 8, 9)}),
+    ("rejected, before its last change", [consent("p", dateTime=None, status="rejected", meta={"lastUpdated": T})], A, {"signed_at": AT, "revoked_at": AT}),
     ("marketing denied, e-mail not", form(purpose="marketing", **DENY), "opt_out", None),
     ("something denied", form(category=OTHER, provision={"type": "deny", "period": {"end": "2030-01-02"}}), "restriction",
      {"kind": "consent directive", "since": SIGNED_AT, "until": utc(2030, 1, 2, 12)}),
     ("something denied before", form(category=OTHER, status="inactive", **DENY), "restriction", None),
-    ("a study denied", form(category=OTHER, scope={"coding": [{"code": "research"}]}, **DENY), "restriction", None),
+    ("a study denied", form(category=OTHER, scope={"coding": [{"code": "research"}]}, **DENY), "restriction", {"kind": "consent directive"}),
+    ("something denied by its rule", form(category=OTHER, scope={"text": "care"}, **OPT_OUT), "restriction", {"since": SIGNED_AT}),
+    ("something denied in error", form(category=OTHER, status="entered-in-error", **DENY), "restriction", None),
     ("an exception", form(**permit(provision=[{"type": "deny"}])), "restriction", {"kind": "consent with exceptions", "until": None}),
     ("no exception", form(), "restriction", None),
     *[(role, [related("p", role)], "representative", row) for role, row in [
@@ -293,6 +301,9 @@ CONSENTS: list[Case] = [
     ("not verified", [related("p", telecom=[email("a@x.org", verified=None)])], "representative", {"email": "a@x.org", "verified_at": None}),
     ("inactive", [related("p", active=False)], "representative", {"blocked": True}),
     ("ended", [related("p", period=PAST)], "representative", {"blocked": True}),
+    ("not begun", [related("p", period=AHEAD)], "representative", {"blocked": True}),
+    ("begun", [related("p", period={"start": "2001", **FUTURE})], "representative", {"blocked": False}),
+    ("reached from another year on", [related("p", telecom=[email("a@x.org", period=AHEAD)])], "representative", {"email": None, "verified_at": None}),
     ("blocked", [related("p", extension=[ours("representative-blocked", valueBoolean=True)])], "representative", {"blocked": True}),
     ("limited", [related("p", extension=[ours("representative-limited", valueCode="law_or_court")])], "representative", {"limited_by": "law_or_court"}),
 ]  # fmt: skip

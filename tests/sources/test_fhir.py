@@ -35,10 +35,11 @@ from reengage.practice import load_practice
 from reengage.settings import HOME
 from reengage.sources.fhir import SOURCE
 from reengage.sources.fhir_care import VISITS
+from reengage.sources.fhir_element import Element
 from reengage.sources.fhir_files import TYPES
 from reengage.sources.fhir_labels import CATEGORIES
 from reengage.sources.fhir_models import EXTENSIONS
-from reengage.sources.fhir_people import AUTHORITIES, CHANNELS, LIMITS
+from reengage.sources.fhir_people import AUTHORITIES, CHANNELS, LIMITS, related_person_rows
 from reengage.sources.loading import already_loaded, load
 from sqlalchemy import Engine, create_engine, text
 
@@ -89,6 +90,7 @@ DECIDED = {
     "unsaid": ["authorization_incomplete"],
     "revoked": ["authorization_revoked"],
     "denied": ["authorization_revoked", "opted_out"],
+    "undated": ["authorization_revoked", "opted_out"],
     "aside": ["restriction"],
     "labelled": ["no_jurisdiction_rule"],
     "telephone": ["confidential_channel", "no_address"],
@@ -120,6 +122,9 @@ def decided(key: str) -> list[Resource]:
     if key == "denied":
         form["provision"] = {"type": "deny"}
     forms = [] if key == "silent" else [form]
+    if key == "undated":  # a form newer than all that the export is known to reach, and a no
+        form["dateTime"] = "2023-05-31T00:00:00Z"
+        forms.append(consent(key, id=f"no-{key}", dateTime=None, provision={"type": "deny"}))
     kin = [related(key, "MTH" if key == "child" else "NBOR")] if child else []
     return [patient(key, **made.get(key, {})), visit(key), appointment(key), *forms, *kin]
 
@@ -185,6 +190,24 @@ def test_a_prescription_is_over_when_a_later_one_of_the_medicine_reaches_further
     earlier = found[f"drug-renewal{number}"]
     assert (earlier["end_at"] and earlier["end_at"].date().isoformat()) == over
     assert earlier["lapsed_on"] == date(2022, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("period", "blocked"),
+    [
+        ({"start": "2023"}, True),  # it may begin on its last day
+        ({"start": "2023-06"}, True),
+        ({"start": "2023-06-02"}, True),
+        ({"start": "2023-06-01", "end": "2023-06-01"}, False),
+        ({"start": "2022"}, False),
+        ({"end": "2023"}, True),  # it may have ended on its first
+        ({"end": "2023-06"}, False),
+    ],
+)
+def test_a_representative_acts_while_the_period_is_certain(period: Resource, blocked: bool) -> None:
+    resource = Element(related("p", period=period), "RelatedPerson.ndjson", 1, "RelatedPerson")
+    (row,) = related_person_rows(resource, date(2023, 6, 1))
+    assert row[-1] is blocked
 
 
 def test_the_check_of_a_warehouse_finds_nothing(held: Engine) -> None:

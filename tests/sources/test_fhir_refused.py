@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from export import contents
 from fhir_export import (
+    SIGNED,
     FhirExport,
     Resource,
     actor,
@@ -320,13 +321,17 @@ def test_data_are_complete_up_to_the_transaction_else_the_last_change_else_the_l
 ) -> None:
     if time:
         manifest(export, transactionTime=time)
-    if updated:
-        export.add(visit("p1", id="v", meta={"lastUpdated": updated})).write()
+    seen = visit("p1", id="v", meta={"lastUpdated": updated} if updated else None)
+    export.add(seen, consent("p1", id="no", dateTime=None, provision={"type": "deny"})).write()
     load(engine, SOURCE, export.directory)
+    words = 'SELECT *, (SELECT max(revoked_at) FROM contract."authorization") AS refused'
     with engine.connect() as connection:
-        row = connection.execute(text("SELECT * FROM contract.load")).one()
+        row = connection.execute(text(f"{words} FROM contract.load")).one()
     assert row.source == "fhir"
-    assert row.data_until.date().isoformat() == until if until else row.data_until == row.loaded_at
+    if until is None:
+        assert row.data_until == row.refused == row.loaded_at
+    else:  # a refusal without a date ends the form that is there
+        assert (f"{row.data_until:%F}", f"{row.refused:%F}") == (until, max(until, SIGNED[:10]))
 
 
 def test_nothing_that_the_contract_does_not_need_is_loaded(

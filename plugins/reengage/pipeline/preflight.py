@@ -19,6 +19,7 @@ from sqlalchemy import text
 from reengage import checks, refusals, relay, store
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
+from reengage.jurisdictions import load_jurisdictions
 from reengage.pipeline.letter import blanks, compose_letter
 from reengage.pipeline.run import Mode, Run, local_day, recorded_day
 from reengage.settings import Settings
@@ -79,7 +80,7 @@ def _mode(day: date, today: date, *, dry: bool) -> Mode:
 def _load_everything(run: Run) -> None:
     """What would fail later fails now, before a patient is read."""
     home, campaign = run.settings.home, run.campaign
-    _ = run.contract, run.keyring
+    _ = run.contract, run.keyring, load_jurisdictions(home / "jurisdictions.yaml")
     for suite in campaign.suites.names():
         checks.load_suite(home, suite)
     # A blank letter of each language, signed and thrown away: practice, template and DKIM key fit.

@@ -36,15 +36,16 @@ def main() -> int:
         seconds = _measure(made, generate(made.postgres, ROWS))
     million = ROWS / 1_000_000
     baseline = seconds["count"] / million
+    seconds["facts and suite"] = seconds["facts"] + seconds["suite"]
     figures: list[Figure] = [
         at_most(
             f"{name}, per million rows",
             seconds[name] / million,
             "s",
             baseline=baseline,
-            target=TARGET_SECONDS if name == "suite" else None,
+            target=TARGET_SECONDS if name in ("suite", "facts and suite") else None,
         )
-        for name in ("suite", "facts", "hand-over")
+        for name in ("facts and suite", "suite", "facts", "hand-over")
     ]
     server = ", ".join(f"{name} {value}" for name, value in SERVER_SETTINGS.items())
     note = (

@@ -2,7 +2,7 @@
 -- campaign's day). Who lacks a form or an appointment is a red fact, and costs the gate as much.
 SELECT
     p.patient_key, c.email AS recipient, p.language, p.time_zone, 'period' AS period_key,
-    a.authorization_key, a.signed_at AS consent_signed_at, b.appointment_key,
+    a.authorization_key, b.appointment_key,
     CAST(NULL AS text) AS medication_key, CAST(:ends AS timestamptz) AS expires_at
 FROM contract.patient AS p
 JOIN contract.contact AS c ON c.patient_key = p.patient_key

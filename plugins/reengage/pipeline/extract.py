@@ -25,7 +25,6 @@ from reengage.contract import Contract
 from reengage.errors import ConfigurationError, SourceDataError, StoreError
 from reengage.pipeline.asking import asking
 from reengage.pipeline.decide import decide, keep_decided
-from reengage.pipeline.population import population
 from reengage.pipeline.remember import remember_warehouse
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
@@ -66,7 +65,7 @@ def extract(run: Run) -> Extracted:
     """
     key = run.data_key
     with _connected(run) as source, run.store.begin() as sink:
-        living, inactive = _population(source, sink, run)
+        living, inactive = _population(source, run)
         with _answering():
             remember_warehouse(source, run)
         _forget(sink, run)
@@ -140,11 +139,13 @@ def _answering() -> Iterator[None]:
         ) from None
 
 
-def _population(source: Connection, sink: Connection, run: Run) -> tuple[int, int]:
+def _population(source: Connection, run: Run) -> tuple[int, int]:
     """How many are living and inactive; opens the snapshot that the candidates are read in, too."""
     with _answering():
         source.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        return population(source, sink, run)
+        statement = load_sql(run.settings.home, "extract/population.sql")
+        found = source.execute(text(statement), asking(run)).one()
+    return found.living, found.inactive
 
 
 def _candidates(source: Connection, run: Run) -> Iterator[list[staging.Row]]:

@@ -230,3 +230,17 @@ def test_a_warehouse_that_does_not_answer_may_be_asked_again(practice: Practice)
         extract(replace(run, settings=gone))
     assert "secret" not in str(e.value)
     assert len(batch_of(run)) == 1
+
+
+def test_a_statement_that_lost_the_addresses_is_refused_and_excludes_nobody(
+    practice: Practice,
+) -> None:
+    practice.world.patient("p1")
+    part = practice.settings.home / "sql" / "extract" / "parts" / "envelope.sql"
+    said = part.read_text(encoding="utf-8")
+    spoiled = said.replace("THEN standing.recipient END", "THEN NULL END")
+    assert spoiled != said
+    part.write_text(spoiled, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="gives no address"):
+        one_run(practice, APPOINTMENT)
+    assert practice.rows("SELECT FROM decision") == []

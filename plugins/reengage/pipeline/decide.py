@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, text
 
 from reengage import staging
-from reengage.errors import LetterError
+from reengage.errors import ConfigurationError, LetterError
 from reengage.mail.fields import require_field
 from reengage.pipeline.decisions import Decided, keep
 from reengage.pipeline.run import Run
@@ -97,7 +97,13 @@ def _prepared(run: Run, found: staging.Row) -> Decided:
 
 def _unwritable(run: Run, row: staging.Row) -> list[str]:
     """Why no letter can be made of the row, as gate and composer would refuse it, too."""
-    if not is_address(row["recipient"] or ""):
+    if row["recipient"] is None:
+        # Nothing stood against them, so there was one: the statement lost it, for everybody.
+        raise ConfigurationError(
+            "the extraction gives no address for a candidate with nothing against them; restore"
+            " sql/extract/parts/"
+        )
+    if not is_address(row["recipient"]):
         return ["address_malformed"]
     try:
         for rule in run.campaign.fields.values():

@@ -43,6 +43,12 @@ def at_most(
     )
 
 
+def at_least(name: str, value: float, unit: str, *, target: float | None) -> Figure:
+    """A figure that should reach its target; without one it only informs."""
+    holds = None if target is None else value >= target
+    return Figure(name, round(value, 3), unit, None, None, target, holds)
+
+
 def publish(what: str, note: str, figures: list[Figure]) -> int:
     """Print the table with `note` below and write results/<what>.json; gives the exit status."""
     RESULTS.mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from daily import Practice
+from openlineage_spec import Spec
 from reengage import store
 from reengage.embedded import postgres
 from reengage.embedded.home import copy_home
@@ -121,6 +122,24 @@ def synthea() -> Path:
 def omop() -> Path:
     """The real OMOP tables."""
     return _shared("omop")
+
+
+@pytest.fixture(scope="session")
+def jcs() -> Path:
+    """Public vectors of RFC 8785."""
+    return _shared("jcs") / "testdata"
+
+
+@pytest.fixture(scope="session")
+def merkle() -> Path:
+    """Public vectors of RFC 9162's tree."""
+    return _shared("merkle") / "testdata"
+
+
+@pytest.fixture(scope="session")
+def openlineage() -> Spec:
+    """The public schemas of OpenLineage, and ours."""
+    return Spec(_shared("openlineage") / "spec", HOME / "docs" / "schemas")
 
 
 def _shared(name: str) -> Path:

@@ -126,6 +126,14 @@ class Practice:
         finally:
             engine.dispose()
 
+    def spoil(self, *statements: str) -> None:
+        """Change the store as its owner could."""
+        engine = create_engine(self.settings.store_url)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+        engine.dispose()
+
     def states(self) -> dict[str, int]:
         """Letters by state, all runs."""
         found = self.rows("SELECT state, count(*) AS n FROM letter GROUP BY state")

@@ -1,23 +1,18 @@
-"""The case table, first part: authorizations, signers, and what patients refused."""
+"""The case table, first part: authorizations, and what patients refused."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from eligibility import (
-    ADULT,
     APPOINTMENT,
-    BY_PARENT,
-    CHICAGO,
     EDUCATION,
     INSTANT,
     LAST,
     MARKETING,
     MIDNIGHT,
-    MINOR,
     ONE_DAY,
     PAID,
-    PARENT,
     SIGNED,
     UNPAID,
     case,
@@ -28,7 +23,6 @@ ELEMENTS = ("form_version", "information", "discloser", "recipient", "purpose_te
 NOTICES = ("notice_revocation", "notice_conditioning", "notice_redisclosure")
 NEWER = {"authorization_key": "newer", "signed_at": NOW - timedelta(days=5)}
 OLDER = {"authorization_key": "older", "signed_at": NOW - timedelta(days=2000)}
-BIRTHDAY = datetime(2025, 6, 2, tzinfo=CHICAGO)
 RESTRICTION = {"kind": "no outreach", "since": NOW - timedelta(days=9), "until": None}
 
 ELEMENTS_AND_NOTICES = [
@@ -117,37 +111,6 @@ OF_MARKETING = [
          email={"expires_on": DAY - ONE_DAY}),
 ]  # fmt: skip
 
-SIGNERS = [
-    case("17, a parent signed", "PRV-15", patient=MINOR, forms=BY_PARENT, representative=[PARENT]),
-    case("17, signed alone", "PRV-16", "authorization_signer", patient=MINOR,
-         representative=[PARENT]),
-    case("17, signed by nobody on file", "PRV-15", "authorization_incomplete", patient=MINOR,
-         forms={"representative_key": "stranger"}, representative=[PARENT]),
-    case("17, signed by a parent of another patient", "PRV-15", "authorization_incomplete",
-         patient=MINOR, forms=BY_PARENT,
-         representative=[{**PARENT, "representative_key": "other parent"}]),
-    case("17, signed by a parent who is blocked by now", "PRV-16", "authorization_signer",
-         patient=MINOR, forms=BY_PARENT,
-         representative=[{**PARENT, "blocked": True},
-                         {**PARENT, "representative_key": "other", "email": "o@example.org"}]),
-    case("17, whoever signed is blocked or not, nobody knows", "PRV-16", "authorization_signer",
-         patient=MINOR, forms=BY_PARENT,
-         representative=[{**PARENT, "blocked": None}, {**PARENT, "representative_key": "other"}]),
-    case("17, the authority of who signed is not on file", "PRV-01", "authorization_incomplete",
-         patient=MINOR, forms=BY_PARENT, representative=[{**PARENT, "authority": " "}]),
-    case("18 today, signed at 15 alone", "PRV-16", "authorization_signer",
-         patient=ADULT, email={"signed_at": SIGNED}, marketing={"signed_at": NOW}),
-    case("18 today, signed at 15 by a parent", "PRV-16", "authorization_signer",
-         patient=ADULT, marketing={"signed_at": NOW}, email=BY_PARENT, representative=[PARENT]),
-    case("18 today, signed today", "PRV-16", patient=ADULT, forms={"signed_at": BIRTHDAY}),
-    case("18 today, signed in the last instant of being 17", "PRV-16", "authorization_signer",
-         patient=ADULT, forms={"signed_at": BIRTHDAY - INSTANT}),
-    case("18 today, a parent signed today", "PRV-16", "authorization_signer", patient=ADULT,
-         forms={"signed_at": NOW, **BY_PARENT}, representative=[PARENT]),
-    case("of age for long, somebody else signed", "PRV-15", "authorization_signer",
-         email=BY_PARENT, representative=[PARENT]),
-]  # fmt: skip
-
 REFUSALS = [
     case("restricted", "PRV-22", "restriction", restriction=[RESTRICTION]),
     case("restricted from the last instant on", "PRV-22", "restriction",
@@ -171,4 +134,4 @@ REFUSALS = [
          opt_out=[{"campaign": "newsletter", "at": NOW}]),
 ]  # fmt: skip
 
-FORMS = [*ELEMENTS_AND_NOTICES, *ENDS, *OF_MARKETING, *SIGNERS, *REFUSALS]
+FORMS = [*ELEMENTS_AND_NOTICES, *ENDS, *OF_MARKETING, *REFUSALS]

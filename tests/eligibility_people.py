@@ -1,5 +1,4 @@
-"""The case table, second part: the person, whoever acts for them, addresses, programmes, and what
-the letter is about."""
+"""The case table, last part: the person, addresses, programmes, and what the letter is about."""
 
 from __future__ import annotations
 
@@ -7,41 +6,21 @@ from datetime import date, timedelta
 from typing import Any
 
 from eligibility import (
-    ADULT,
     APPOINTMENT,
-    BY_PARENT,
     CLOSES,
     INSTANT,
     LAST,
     MEDICATION,
     MIDNIGHT,
-    MINOR,
     ONE_DAY,
     OPENS,
     OUT,
-    PARENT,
     SIGNED,
-    Case,
     case,
 )
 from eligibility_forms import FORMS, RESTRICTION
+from eligibility_minors import MINORS, SIGNERS, of_child
 from world import DAY, NOW
-
-CHILD = {"patient": MINOR, "forms": BY_PARENT}
-
-
-def of_child(name: str, rules: str, reasons: str = "", **rows: Any) -> Case:
-    """17, with a form that is sound where the parent on file may sign."""
-    return case(name, rules, reasons, **{**CHILD, "representative": [PARENT], **rows})
-
-
-def parents(*changes: dict[str, Any]) -> list[dict[str, Any]]:
-    """The parent who signed, then others."""
-    return [
-        {**PARENT, "representative_key": "parent" if number == 0 else f"parent{number}", **change}
-        for number, change in enumerate(changes)
-    ]
-
 
 LIVES = [
     case("born 120 years ago", "PRV-16", patient={"birth_date": date(1905, 6, 2)}),
@@ -57,48 +36,6 @@ LIVES = [
          patient={"death_date": DAY + ONE_DAY}),
     case("a death date that nobody can know yet", "PRV-17", "death_date_implausible",
          patient={"death_date": DAY + timedelta(days=9)}),
-]  # fmt: skip
-
-MINORS = [
-    case("18 today, a blocked parent counts no longer", "PRV-16", patient=ADULT,
-         forms={"signed_at": NOW}, representative=[{**PARENT, "blocked": True}]),
-    case("17, nobody acts for them", "PRV-15",
-         "authorization_incomplete minor_without_representative", **CHILD),
-    of_child("17, own address never confirmed: the parent's counts", "PRV-15",
-             contact={"verified_at": None}),
-    of_child("17, no contact of their own", "PRV-15", contact=None),
-    of_child("17, mail to their own address came back", "PRV-23", contact={"bounced_at": NOW}),
-    of_child("17, the parent is blocked", "PRV-16",
-             "authorization_signer representative_blocked",
-             representative=parents({"blocked": True})),
-    of_child("17, blocked or not, nobody knows", "PRV-16",
-             "authorization_signer representative_blocked",
-             representative=parents({"blocked": None})),
-    of_child("17, the other parent is blocked", "PRV-16",
-             representative=parents({}, {"blocked": True, "email": "a@example.org"})),
-    of_child("17, the one with an address is blocked", "PRV-16", "minor_without_representative",
-             representative=parents({"email": None}, {"blocked": True})),
-    of_child("17, the one with an address is blocked or not, nobody knows", "PRV-16",
-             "minor_without_representative",
-             representative=parents({"email": None}, {"blocked": None})),
-    *[of_child(f"17, the parent's part is limited: {why}", "PRV-15", "representative_limited",
-               representative=parents({"limited_by": why}))
-      for why in ("minor_consented", "law_or_court", "confidentiality_agreed")],
-    of_child("17, one parent is limited, the other blocked", "PRV-15", "representative_limited",
-             representative=parents({"limited_by": "law_or_court"}, {"blocked": True})),
-    of_child("17, one parent is limited, the other acts for all", "PRV-15",
-             representative=parents({"limited_by": "law_or_court", "email": "a@example.org"}, {})),
-    of_child("17, the parent's address was never confirmed", "PRV-23",
-             "minor_without_representative", representative=parents({"verified_at": None})),
-    of_child("17, the parent's address is confirmed at the last instant", "PRV-23",
-             representative=parents({"verified_at": LAST})),
-    of_child("17, the parent's address is confirmed tomorrow", "PRV-23",
-             "minor_without_representative", representative=parents({"verified_at": MIDNIGHT})),
-    of_child("17, the parent has no address", "PRV-23", "minor_without_representative",
-             representative=parents({"email": None})),
-    case("of unknown age, signed alone", "PRV-16",
-         "authorization_signer minor_without_representative", patient={"birth_date": None}),
-    of_child("of unknown age, a parent acts", "PRV-16", patient={"birth_date": None}),
 ]  # fmt: skip
 
 ASKED_FOR = {
@@ -142,6 +79,10 @@ ADDRESSES = [
     case("a time zone that does not exist", "PRV-20", notes="time_zone_unknown",
          patient={"time_zone": "Mars/Olympus"}),
     case("no time zone", "PRV-20", patient={"time_zone": None}),
+    case("lives in another time zone", "PRV-20", patient={"time_zone": "America/Denver"}),
+    case("speaks Spanish", "PRV-20", patient={"language": "es"}),
+    case("speaks a language without a letter", "PRV-20", patient={"language": "fr"}),
+    case("speaks nobody knows which language", "PRV-20", patient={"language": None}),
 ]  # fmt: skip
 
 CARE = {"sensitive_programme": True}
@@ -224,6 +165,7 @@ CANDIDATES = [
     ]],
 ]  # fmt: skip
 
+TOLD = "sensitive_service_line"
 APPOINTMENTS = [
     case("an appointment in a week", "PRV-18", campaigns=APPOINTMENT),
     *[case(f"appointment: {name}", "PRV-18", reasons, campaigns=APPOINTMENT, appointment=row)
@@ -235,6 +177,20 @@ APPOINTMENTS = [
         ("cancelled", OUT, {"status": "cancelled"}),
         ("booked only tomorrow", OUT, {"booked_at": MIDNIGHT}),
         ("booked nobody knows when", "", {"booked_at": None}),
+    ]],
+    *[case(f"appointment: {name}", "PRV-32", reasons, campaigns=APPOINTMENT, appointment=row)
+      for name, reasons, row in [
+        ("its service line is sensitive", TOLD, {"service_line": "HIV"}),
+        ("its service line is written otherwise", TOLD, {"service_line": "BEHAVIORAL_HEALTH"}),
+        ("its place is sensitive", TOLD, {"location": "Elm Street Mental-Health Center, Omaha"}),
+        ("a part of a word is none", "", {"location": "Stigler Clinic, 1 Hivert Street, Osti"}),
+        ("its service line is not known", "", {"service_line": None}),
+        ("a later one is sensitive", "", [
+            {}, {"appointment_key": "later", "start_at": CLOSES - INSTANT, "service_line": "HIV"}]),
+        ("the earliest is sensitive", TOLD, [
+            {}, {"appointment_key": "earliest", "start_at": MIDNIGHT, "service_line": "HIV"}]),
+        ("a sensitive one was cancelled", "", [
+            {}, {"appointment_key": "gone", "status": "cancelled", "service_line": "HIV"}]),
     ]],
 ]  # fmt: skip
 
@@ -251,6 +207,8 @@ PRESCRIPTIONS = [
         ("lapsed 91 days ago", OUT, {"lapsed_on": DAY - timedelta(days=91)}),
         ("will lapse tomorrow", "", {"lapsed_on": DAY + ONE_DAY}),
     ]],
+    case("prescription: a dosage that is fit for no letter", "EML-02", "field_unusable",
+         campaigns=MEDICATION, medication={"dosage_text": ""}),
     case("prescription: of a sensitive class", "PRV-32", "sensitive_medicine",
          campaigns=MEDICATION, medication={"sensitive_class": "hiv"}),
     case("prescription: a sensitive one, and another", "PRV-32", campaigns=MEDICATION,
@@ -259,5 +217,6 @@ PRESCRIPTIONS = [
 ]  # fmt: skip
 
 CASES = [
-    *FORMS, *LIVES, *MINORS, *ADDRESSES, *PROGRAMMES, *CANDIDATES, *APPOINTMENTS, *PRESCRIPTIONS,
+    *FORMS, *SIGNERS, *LIVES, *MINORS, *ADDRESSES, *PROGRAMMES, *CANDIDATES, *APPOINTMENTS,
+    *PRESCRIPTIONS,
 ]  # fmt: skip

@@ -14,7 +14,7 @@ REASONS_OF_PYTHON = (
     "address_malformed", "field_unusable", "address_changed", "appointment_changed", "ambiguous",
     "medication_changed", "no_authorization", "no_part2_consent", "authorization_duplicate",
     "time_zone_unknown", "outside_send_window", "run_became_a_replay", "interrupted_after_attempt",
-    "too_late",
+    "too_late", "restriction_since", "confidential_channel_since",
 )  # fmt: skip
 
 

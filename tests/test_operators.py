@@ -63,7 +63,10 @@ def task(operators: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[
 
     def make(room: Callable[[], Any]) -> Any:
         class Room(operators.RoomOperator):  # type: ignore[misc]
-            def _in_room(self, settings: object, context: object) -> Any:
+            def _begin(self, settings: object, context: object) -> None:
+                return None
+
+            def _in_room(self, settings: object, context: object, trail: object) -> Any:
                 return room()
 
         return Room(task_id="send", campaign="x")
@@ -165,6 +168,7 @@ def test_the_send_task_comes_back_when_a_window_opens(
     opening = datetime(2025, 6, 2, 18, tzinfo=UTC)
     tries = iter([Sent({"deferred": 1, "sent": 2}, opening), Sent({"sent": 3}, None)])
     monkeypatch.setattr(operators, "read_settings", lambda: None)
+    monkeypatch.setattr(operators.SendOperator, "_begin", lambda *_: None)
     monkeypatch.setattr(operators.SendOperator, "_in_room", lambda *_: next(tries))
     chunk = {"number": 0, "first": 0, "last": 0}
     task, context = operators.SendOperator(task_id="send", campaign="x", chunk=chunk), Context()

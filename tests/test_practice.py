@@ -56,6 +56,12 @@ def test_a_practice_cannot_be_changed_after_loading() -> None:
         ("name: Prairie Family", 'name: "A\\r\\nBcc: x"  #', "3: name: expected one line"),
         ("letters@prairie", "letters@other", "dkim: domain prairie.example.org does not cover"),
         ("letters@prairie.example.org", "letters", "from_address: expected a plain address"),
+        (
+            "  - hiv\n",
+            "  - '--'\n",
+            "33: sensitive_service_lines.18: expected words of",
+        ),
+        ("sensitive_service_lines:", "sensitive_lines:", "unknown key 'sensitive_lines', did you"),
         ("selector: reengage", "selector: 'a b'", "dkim.selector: expected a DKIM selector"),
     ],
 )
@@ -66,6 +72,13 @@ def test_a_wrong_entry_is_told_with_its_line_and_what_to_write(
         load_practice(write(tmp_path, old, new))
     assert "practice.yaml:" in str(error.value)
     assert told in str(error.value)
+
+
+def test_sensitive_service_lines_are_words_however_they_are_written(tmp_path: Path) -> None:
+    """PRV-32."""
+    practice = load_practice(write(tmp_path, "  - hiv\n", "  - 'HIV / AIDS_Clinic.'\n"))
+    assert "hiv aids clinic" in practice.sensitive_service_lines
+    assert {"behavioral health", "psychiatry"} < set(practice.sensitive_service_lines)
 
 
 def test_a_practice_without_a_website_is_fine(tmp_path: Path) -> None:

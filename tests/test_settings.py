@@ -26,6 +26,8 @@ def test_the_least_is_enough_and_the_rest_has_no_surprise() -> None:
     assert dict(found.relays) == {}
     assert found.journal_path == Path("/etc/reengage/keys/refusals.jsonl")
     assert (found.relay_trust, found.rehearsal_maildir, found.pinned_now) == (None, None, None)
+    assert (found.mirror_url, found.mirror_token, found.actor) == (None, None, None)
+    assert found.checkpoints_location == "/etc/reengage/keys/checkpoints"
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -46,6 +48,8 @@ def test_a_missing_or_empty_setting_is_named(name: str, value: str | None) -> No
         ("REENGAGE_JOURNALS", "REENGAGE_JOURNAL"),
         ("REENGAGE_VENDOR_FILE", "REENGAGE_VENDORS_FILE"),
         ("REENGAGE_RELAY_URLS", "REENGAGE_RELAY_URL_"),
+        ("REENGAGE_MIROR_URL", "REENGAGE_MIRROR_URL"),
+        ("REENGAGE_CHECKPOINT", "REENGAGE_CHECKPOINTS"),
     ],
 )
 def test_a_misspelt_setting_is_refused_rather_than_ignored(name: str, meant: str) -> None:
@@ -100,6 +104,51 @@ def test_paths_are_as_set(tmp_path: Path) -> None:
 def test_a_journal_that_depends_on_where_one_stands_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="REENGAGE_JOURNAL is no whole path"):
         read_settings({**NEEDED, "REENGAGE_JOURNAL": "var/refusals.jsonl"})
+
+
+def test_where_the_checkpoints_lie_is_as_set() -> None:
+    env = {**NEEDED, "REENGAGE_CHECKPOINTS": "s3://bucket/ledger"}
+    found = read_settings(env)
+    assert found.checkpoints_location == "s3://bucket/ledger"
+    assert settings.checkpoints_location(found.keyring, env) == "s3://bucket/ledger"
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://lineage.example.org/", "https://lineage.example.org"),
+        ("https://lineage.example.org:5000/in/", "https://lineage.example.org:5000/in"),
+        ("http://localhost:5000", "http://localhost:5000"),
+        ("http://127.0.0.2:5000", "http://127.0.0.2:5000"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+        ("", None),
+    ],
+)
+def test_a_mirror_is_reached_over_https_or_on_this_machine(url: str, found: str | None) -> None:
+    assert read_settings({**NEEDED, "REENGAGE_MIRROR_URL": url}).mirror_url == found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://lineage.example.org", "http://10.0.0.1:5000", "http://localhost.example.org",
+        "ftp://localhost", "lineage.example.org", "https://", "https://user:canary@h",
+        "https://h/?api_key=canary", "https://h:port", "https://[h", "https://h/#canary",
+    ],
+)  # fmt: skip
+def test_a_mirror_that_others_could_listen_to_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="MIRROR_URL is no address") as refused:
+        read_settings({**NEEDED, "REENGAGE_MIRROR_URL": url})
+    assert "canary" not in str(refused.value)
+
+
+def test_a_mirrors_token_is_one_word_and_does_not_show() -> None:
+    env = {**NEEDED, "REENGAGE_MIRROR_URL": "https://h", "REENGAGE_MIRROR_TOKEN": "canary.1=="}
+    assert read_settings(env).mirror_token == "canary.1=="
+    assert "canary" not in repr(read_settings(env))
+    with pytest.raises(ConfigurationError, match="MIRROR_TOKEN is no bearer token") as refused:
+        read_settings({**env, "REENGAGE_MIRROR_TOKEN": "canary\r\nX: y"})
+    assert "canary" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,10 @@ class StoreError(ReengageError):
     """The operator of the store must act: unreachable, not migrated, or in a state it forbids."""
 
 
+class LedgerError(ReengageError):
+    """The compliance officer must look: the ledger refuses an entry, or is not what it was."""
+
+
 class LetterError(ReengageError):
     """A composed letter breaks a rule of its campaign: nothing of the run may be sent."""
 

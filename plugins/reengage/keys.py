@@ -81,6 +81,15 @@ class Keyring:
         mac = hmac.digest(self._pseudonym, f"token/{label}\x00{value}".encode(), "sha256")
         return base64.b32encode(mac[:20]).decode().lower()
 
+    @property
+    def pseudonym_key_name(self) -> str:
+        """What the key behind the pseudonyms is called in records; says nothing of the key."""
+        return f"pseudonym-{self.authenticator('name', b'')[:4].hex()}"
+
+    def authenticator(self, label: str, content: bytes) -> bytes:
+        """Keyed HMAC-SHA-256 of `content`, 32 octets: who has no keyring cannot make it."""
+        return hmac.digest(self._pseudonym, f"mac/{label}\x00".encode() + content, "sha256")
+
     def create_data_key(self, run_id: UUID) -> DataKey:
         """The run's data key: the one it has, or a new one when it has none."""
         return self._create(self._run_path(run_id))
@@ -99,13 +108,18 @@ class Keyring:
         """The key under which the decisions of the day's month are kept; made on first use."""
         return self._create(self._month_path(day))
 
+    def has_month_key(self, day: date) -> bool:
+        """Whether the decisions of the day's month can still be opened."""
+        return self._month_path(day).exists()
+
     def month_key(self, day: date) -> DataKey:
         """The same. Raises KeyringError when it was destroyed or never made."""
         key = self._open_named(self._month_path(day))
         if key is None:
             raise KeyringError(
-                f"the key of the decisions of {day:%Y-%m} is not in the keyring: they were kept for"
-                " as long as they had to be, and cannot be opened any more"
+                f"the key of the decisions of {day:%Y-%m} is not in the keyring: either they were"
+                " kept for as long as they had to be, or the keyring came back from a backup that"
+                f" lacks it; then restore months/{day:%Y-%m}.key from the newest copy"
             )
         return key
 
@@ -126,7 +140,7 @@ class Keyring:
 
         Raises KeyringError when the file is missing or others may read it.
         """
-        return _read_private(self.directory / "dkim.pem")
+        return read_private(self.directory / "dkim.pem")
 
     def _run_path(self, run_id: UUID) -> Path:
         return self.directory / "runs" / f"{run_id}.key"
@@ -138,7 +152,7 @@ class Keyring:
         if (found := self._open_named(path)) is not None:
             return found
         path.parent.mkdir(mode=0o700, exist_ok=True)  # a key backup may come without it
-        _write_new(path, _seal(self._wrap, secrets.token_bytes(KEY_BYTES), path.stem.encode()))
+        write_new(path, _seal(self._wrap, secrets.token_bytes(KEY_BYTES), path.stem.encode()))
         return DataKey(path.stem, _open(self._wrap, path.read_bytes(), path.stem.encode()))
 
     def _open_named(self, path: Path) -> DataKey | None:
@@ -179,8 +193,8 @@ def _make_keyring(directory: Path) -> None:
     try:
         (temporary / "runs").mkdir(mode=0o700)
         for purpose in _PURPOSES:
-            _write_new(temporary / f"{purpose}.key", secrets.token_bytes(KEY_BYTES))
-        _write_new(temporary / "dkim.pem", _new_dkim_key())
+            write_new(temporary / f"{purpose}.key", secrets.token_bytes(KEY_BYTES))
+        write_new(temporary / "dkim.pem", _new_dkim_key())
         # Onto a directory that is not empty it fails: a concurrent maker was first.
         with suppress(OSError):
             temporary.rename(directory)
@@ -188,7 +202,8 @@ def _make_keyring(directory: Path) -> None:
         rmtree(temporary, ignore_errors=True)
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """A key file's content. Raises KeyringError when it is missing or others may read it."""
     try:
         mode = path.stat().st_mode & 0o077
         content = path.read_bytes()
@@ -207,7 +222,7 @@ def _read_private(path: Path) -> bytes:
 
 
 def _read_key(path: Path) -> bytes:
-    key = _read_private(path)
+    key = read_private(path)
     if len(key) != KEY_BYTES:
         raise KeyringError(
             f"key file {path} holds {len(key)} bytes, expected {KEY_BYTES}; restore it"
@@ -244,7 +259,7 @@ def _open(key: bytes, sealed: bytes, label: bytes) -> bytes:
         ) from None
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes) -> None:
     """Create `path` whole or not at all, 0600; a concurrent creator wins silently."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,8 +1,8 @@
 """Operators: the corridor between Airflow and the rooms of the pipeline.
 
-Opens the run, calls one room, records how long it took, and lets nothing of a patient out: what
-returns to Airflow is counts, chunk numbers and run ids. An error that this product raised on
-purpose passes with its text, which is free of patient data by construction; of any other error
+Opens the audit record and the run, calls one room, closes the record, and lets nothing of a patient
+out: what returns to Airflow is counts, chunk numbers and run ids. An error that this product raised
+on purpose passes with its text, which is free of patient data by construction; of any other error
 only the type and the place are kept, because drivers quote rows and addresses (SEC-10, OLN-12).
 
 Rooms are imported when a task runs, so that parsing the DAG files stays cheap.
@@ -23,15 +23,17 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
-from reengage.errors import ReengageError, RelayError, StoreError, place_of
+from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
 from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from reengage.pipeline.plan import Chunk
     from reengage.pipeline.run import Run
     from reengage.pipeline.send import Sent
+    from reengage.pipeline.trail import Trail
 
 RETRYABLE = (RelayError, StoreError)
 """Errors that time may mend; any other needs a person, so a retry would only repeat it."""
@@ -53,9 +55,13 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         """Open the run, call the room, record the step; gives what may be seen in the UI."""
         started = datetime.now(UTC)
         failure: AirflowException | None = None
+        trail: Trail | None = None
         result: Any = None
         try:
-            result = self._in_room(read_settings(), context)
+            settings = read_settings()
+            trail = self._begin(settings, context)
+            result = self._in_room(settings, context, trail)
+            self._require_end(trail, result)
         except ReengageError as error:
             kind = AirflowException if isinstance(error, RETRYABLE) else AirflowFailException
             failure = kind(f"{type(error).__name__}: {error}")
@@ -65,16 +71,24 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             failure = AirflowException(place_of(error))
         self._record_step(context, started, "failed" if failure else "success")
         if failure is not None:
+            self._record_failure(trail, str(failure))
             context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
             # Raised here, not in the handler: the original must not ride along as its context.
             raise failure
         self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
         return self.shown(result)
 
-    def _in_room(self, settings: Settings, context: Context) -> Any:
+    def _begin(self, settings: Settings, context: Context) -> Trail | None:
+        """Record that the try begins: without that, nothing does (LOG-12)."""
+        from reengage.pipeline.trail import start
+        from reengage.task_run import task_run_of
+
+        return start(settings, self.campaign, task_run_of(context))
+
+    def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
         from reengage.pipeline.run import resume
 
-        return self.room(resume(settings, self.campaign, run_id_of(context)))
+        return self.room(resume(settings, self.campaign, run_id_of(context), trail))
 
     def room(self, run: Run) -> Any:
         """Do this task's work for `run`; counts and ids only may be returned."""
@@ -83,6 +97,42 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
     def shown(self, result: Any) -> Any:
         """What Airflow keeps of the room's result; counts and ids only."""
         return result
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage:
+        """What the task reads and writes, for Airflow's own provider; the ledger says the same."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from reengage.lineage.provider import client_datasets_of
+
+        inputs, outputs = client_datasets_of(self.task_id, self.campaign, read_settings().home)
+        return OperatorLineage(inputs=inputs, outputs=outputs)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+        """The same: how many rows, and what the gate said, is the ledger's to tell."""
+        return self.get_openlineage_facets_on_start()
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage:
+        """The same."""
+        return self.get_openlineage_facets_on_start()
+
+    def waits(self, result: Any) -> bool:
+        """Whether the room will be opened again in this try, so that its end is yet to come."""
+        return False
+
+    def _require_end(self, trail: Trail | None, result: Any) -> None:
+        if trail is not None and not trail.ended and not self.waits(result):
+            raise LedgerError(f"{self.task_id} did its work and left no end of it in the ledger")
+
+    def _record_failure(self, trail: Trail | None, message: str) -> None:
+        from reengage.pipeline.trail import failed
+
+        if trail is None:
+            return
+        try:
+            failed(read_settings(), self.campaign, trail, message)
+        except (Exception, AirflowTaskTimeout) as error:
+            # The audit closes a try without an end; why the task failed must not be hidden.
+            self.log.warning("the ledger has no end of this try yet: %s", type(error).__name__)
 
     def _overdue(self, started: datetime) -> str:
         seconds = (datetime.now(UTC) - started).total_seconds()
@@ -112,7 +162,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
 class PreflightOperator(RoomOperator):
     """Opens the run: everything that must hold before a patient is read."""
 
-    def _in_room(self, settings: Settings, context: Context) -> dict[str, str]:
+    def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> dict[str, str]:
         from reengage.pipeline.preflight import preflight
 
         params = context["params"]
@@ -126,6 +176,7 @@ class PreflightOperator(RoomOperator):
             day=date.fromisoformat(named) if named else None,
             scheduled_for=dag_run.logical_date if dag_run.run_type == "scheduled" else None,
             dry=bool(params.get("dry")),
+            trail=trail,
         )
         return {"run_id": str(run.run_id), "campaign_date": str(run.day), "mode": run.mode}
 
@@ -196,6 +247,10 @@ class SendOperator(ChunkOperator):
         from reengage.pipeline.send import send_what_is_open
 
         return send_what_is_open(run, self.chunk)
+
+    def waits(self, result: Sent) -> bool:
+        """Letters wait for a window that opens today."""
+        return result.again_at is not None
 
     def shown(self, result: Sent) -> dict[str, int]:
         """Number of letters by state; not yet while letters wait for a window that opens today.

@@ -54,6 +54,11 @@ def _is_line(text: str) -> bool:
     return text.isprintable() and text == text.strip() and 0 < len(text) <= 120
 
 
+def _words(text: str) -> str:
+    """`text` as its words in small letters, one space between two: how it is looked for."""
+    return " ".join(re.findall(r"[^\W_]+", text.lower()))
+
+
 Line = Annotated[str, _shaped("one line of 1 to 120 printable characters", _is_line)]
 Address = Annotated[str, _shaped("a plain address such as office@practice.example.org", is_address)]
 Domain = Annotated[
@@ -73,6 +78,11 @@ OptOutUrl = Annotated[
         "an https address that ends in a slash, to which a token is appended",
         _like(_HTTPS + r"(?:[\w.-]+/)*"),
     ),
+]
+ServiceLine = Annotated[
+    str,
+    _shaped("words of letters and digits such as behavioral health", _words),
+    AfterValidator(_words),
 ]
 Selector = Annotated[str, _shaped("a DKIM selector such as reengage", _like(r"[a-z0-9-]{1,63}"))]
 TimeZone = Annotated[
@@ -120,6 +130,10 @@ class Practice(_Strict):
         le=21,
         strict=True,
         description="age from which patients act for themselves",
+    )
+    sensitive_service_lines: tuple[ServiceLine, ...] = Field(
+        description="kinds of care that no letter may betray by an appointment's service line or"
+        " place, as the warehouse says them"
     )
     from_name: Line = Field(description="name in the From header")
     from_address: Address = Field(description="address in the From header and envelope")

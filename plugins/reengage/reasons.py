@@ -93,8 +93,8 @@ EXCLUDED = (
     ),
     Reason(
         "authorization_signer",
-        "signed by who may not: a minor alone, who no longer acts for the patient, or a"
-        " representative of someone who is of age by now",
+        "signed by who may not: a minor alone, who does not act for all of the patient's care or no"
+        " longer does, or a representative of someone who is of age by now",
         ("PRV-15", "PRV-16"),
         ("forms", "minor"),
     ),
@@ -107,21 +107,21 @@ EXCLUDED = (
     Reason("no_address", "no e-mail address on file", ("PRV-23",)),
     Reason(
         "minor_without_representative",
-        "under age or of unknown age, and nobody with a verified address acts for them",
+        "under age or of unknown age, and nobody with a verified address signed for them",
         ("PRV-15", "PRV-16"),
-        ("minor",),
+        ("forms", "minor"),
     ),
     Reason(
         "representative_blocked",
-        "whoever acts for them was blocked by staff",
+        "under age, and whoever signed for them was blocked by staff",
         ("PRV-16",),
-        ("minor",),
+        ("forms", "minor"),
     ),
     Reason(
         "representative_limited",
-        "whoever acts for them does not for all of their care",
+        "under age, and whoever signed for them does not act for all of their care",
         ("PRV-15",),
-        ("minor",),
+        ("forms", "minor"),
     ),
     Reason("address_unverified", "the address was never confirmed", ("PRV-23",), ("verified_at",)),
     Reason(
@@ -147,6 +147,13 @@ EXCLUDED = (
         "the medicine's class is never named by e-mail",
         ("PRV-32",),
         ("medicine_class",),
+    ),
+    Reason(
+        "sensitive_service_line",
+        "the appointment's service line or place betrays a kind of care that is never told by"
+        " e-mail",
+        ("PRV-32",),
+        ("service",),
     ),
     Reason("address_suppressed", "the address bounced or complained", ("PRV-23",), origin="store"),
     Reason("already_written", "has a letter of this period", origin="store"),
@@ -186,9 +193,22 @@ WITHHELD = (
 )
 """Decided by the last look, besides any of the above."""
 
+SINCE = {
+    "restriction": "restriction_since",
+    "opted_out": "opted_out_since",
+    "authorization_revoked": "authorization_revoked_since",
+    "confidential_channel": "confidential_channel_since",
+}
+"""How a patient refuses, and the note that tells of it after a letter of the day was made."""
+
+_THEN = "after a letter of the day was made: a later run notes it, and the last look decides"
 NOTES = {
     "authorization_duplicate": "two forms of a purpose are in force; the newest counts",
     "time_zone_unknown": "the time zone does not exist; the practice's takes its place",
+    "restriction_since": f"the practice agreed not to write, {_THEN}",
+    "opted_out_since": f"opted out, {_THEN}",
+    "authorization_revoked_since": f"revoked, {_THEN}",
+    "confidential_channel_since": f"asked for another channel, {_THEN}",
 }
 """What is odd about the data and stops nobody."""
 

@@ -12,22 +12,28 @@ preflight refuses a pinned clock for any vendor whose relay is not on this machi
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from reengage.errors import ConfigurationError
 
 PREFIX = "REENGAGE_"
 NAMES = (
     "HOME", "WAREHOUSE_URL", "STORE_URL", "KEYRING", "RELAY_TRUST", "REHEARSAL_MAILDIR",
-    "VENDORS_FILE", "PINNED_NOW", "JOURNAL",
+    "VENDORS_FILE", "PINNED_NOW", "JOURNAL", "CHECKPOINTS", "MIRROR_URL", "MIRROR_TOKEN", "ACTOR",
+    "ARCHIVE", "AIRFLOW_URL",
 )  # fmt: skip
 """Every setting but the relays, which are called RELAY_URL_<VENDOR>."""
 JOURNAL = "refusals.jsonl"
 """Name of the journal of refusals in the keyring's directory."""
+CHECKPOINTS = "checkpoints"
+"""Name of the directory of signed checkpoints in the keyring's directory."""
 HOME = Path(os.environ.get(PREFIX + "HOME") or Path(__file__).parents[2]).resolve()
 """Root of the project: REENGAGE_HOME, else the checkout that this file lies in."""
 
@@ -56,6 +62,18 @@ class Settings:
     """The embedded default's pinned clock; None = the machine's clock."""
     journal: Path | None = None
     """File of all refusals, when it is not in the keyring: on another disk than the store's."""
+    checkpoints: str | None = None
+    """Where signed checkpoints go, any fsspec URL, when it is not in the keyring (LOG-08)."""
+    mirror_url: str | None = field(default=None, repr=False)
+    """OpenLineage backend that is told the ledger's run events; None = there is no mirror."""
+    mirror_token: str | None = field(default=None, repr=False)
+    """Bearer token for it."""
+    archive: str | None = field(default=None, repr=False)
+    """Where the ledger is copied to, any fsspec URL; None = nowhere."""
+    airflow_url: str | None = field(default=None, repr=False)
+    """Airflow's address with a service account, for the audit's questions to its REST API."""
+    actor: str | None = None
+    """Whom access records name, when it is not the operating system's user (SEC-15)."""
 
     def now(self) -> datetime:
         """The practice's present instant, aware, UTC."""
@@ -70,6 +88,11 @@ class Settings:
     def journal_path(self) -> Path:
         """The journal of refusals in force; who backs up the keyring has it, too."""
         return self.journal or self.keyring / JOURNAL
+
+    @property
+    def checkpoints_location(self) -> str:
+        """Where signed checkpoints lie."""
+        return self.checkpoints or str(self.keyring / CHECKPOINTS)
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -88,6 +111,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         vendors_file=_path(env, "VENDORS_FILE"),
         pinned_now=_instant(env, "PINNED_NOW"),
         journal=_journal(env),
+        checkpoints=env.get(PREFIX + "CHECKPOINTS") or None,
+        mirror_url=mirror_url(env),
+        mirror_token=mirror_token(env),
+        archive=env.get(PREFIX + "ARCHIVE") or None,
+        airflow_url=env.get(PREFIX + "AIRFLOW_URL") or None,
+        actor=env.get(PREFIX + "ACTOR") or None,
     )
 
 
@@ -101,6 +130,54 @@ def journal_path(keyring: Path, environ: Mapping[str, str] | None = None) -> Pat
     """The journal of refusals in force for this keyring."""
     env = os.environ if environ is None else environ
     return _journal(env) or keyring / JOURNAL
+
+
+def checkpoints_location(keyring: Path, environ: Mapping[str, str] | None = None) -> str:
+    """Where the checkpoints of this keyring's ledger lie."""
+    env = os.environ if environ is None else environ
+    return env.get(PREFIX + "CHECKPOINTS") or str(keyring / CHECKPOINTS)
+
+
+def mirror_url(environ: Mapping[str, str] | None = None) -> str | None:
+    """The OpenLineage backend's address, without a slash at its end; None = there is no mirror.
+
+    Raises ConfigurationError where what is told it, or its token, could be read on the way.
+    """
+    env = os.environ if environ is None else environ
+    url = env.get(PREFIX + "MIRROR_URL", "").rstrip("/")
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    secure = parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(host))
+    if not host or not secure or parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"setting {PREFIX}MIRROR_URL is no address that may be told anything; write it like"
+            f" https://lineage.example.org (http:// on this machine only), the token in {PREFIX}"
+            "MIRROR_TOKEN"
+        )
+    return url
+
+
+def mirror_token(environ: Mapping[str, str] | None = None) -> str | None:
+    """The bearer token for it, if it wants one (RFC 6750 section 2.1)."""
+    env = os.environ if environ is None else environ
+    token = env.get(PREFIX + "MIRROR_TOKEN") or None
+    if token and not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
+        raise ConfigurationError(
+            f"setting {PREFIX}MIRROR_TOKEN is no bearer token; write it without quotes and spaces"
+        )
+    return token
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _required(env: Mapping[str, str], name: str) -> str:

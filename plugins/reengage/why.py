@@ -118,14 +118,12 @@ def explain(settings: Settings, campaign: Campaign, patient_key: str, day: date)
     """The answer for one campaign."""
     run = Run(_NO_RUN, day, "replay", campaign, settings)
     kept = _kept(run, patient_key)
-    medication = next(
-        (k.evidence.get("medication_key") for k in reversed(kept) if k.evidence), None
-    )
+    subject: Mapping[str, Any] = next((k.evidence for k in reversed(kept) if k.evidence), {})
     return Explanation(
         campaign.slug,
         day,
         kept,
-        _today(run, patient_key, medication),
+        _today(run, patient_key, subject),
         _letters(run, patient_key),
         _refusals(run, patient_key),
     )
@@ -164,9 +162,15 @@ def _kept(run: Run, patient_key: str) -> list[Kept]:
     ]
 
 
-def _today(run: Run, patient_key: str, medication_key: str | None) -> Today:
+def _today(run: Run, patient_key: str, subject: Mapping[str, Any]) -> Today:
+    """`subject` names the appointment or prescription that was decided about, where one was."""
     statement = load_sql(run.settings.home, "extract/why.sql")
-    parameters = {**asking(run), "patient_key": patient_key, "medication_key": medication_key}
+    parameters = {
+        **asking(run),
+        "patient_key": patient_key,
+        "appointment_key": subject.get("appointment_key"),
+        "medication_key": subject.get("medication_key"),
+    }
     with run.warehouse.connect() as connection:
         row = connection.execute(text(statement), parameters).first()
     if row is None:

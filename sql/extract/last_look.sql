@@ -13,9 +13,10 @@ letter AS (
         CAST(:medication_keys AS text[])
     ) WITH ORDINALITY AS one (patient_key, appointment_key, medication_key, number)
 ),
--- One row per patient; the medicine is asked about below, since two letters may name two of them.
-asked AS (
-    SELECT DISTINCT patient_key, CAST(NULL AS text) AS medication_key FROM letter
+-- One row per patient; appointment and medicine are asked about below, since two letters may name two.
+audience AS (
+    SELECT DISTINCT patient_key, CAST(NULL AS text) AS appointment_key, CAST(NULL AS text) AS medication_key
+    FROM letter
 ),
 -- include: extract/parts/standing.sql
 ,
@@ -45,7 +46,9 @@ looked AS (
             CASE WHEN letter.medication_key IS NOT NULL                                       -- PRV-10
                   AND (m.medication_key IS NULL OR m.end_at < :ends OR m.lapsed_on < :as_of - 90)
                  THEN 'prescription_ended' END,
-            CASE WHEN m.sensitive_class IS NOT NULL THEN 'sensitive_medicine' END             -- PRV-32
+            CASE WHEN m.sensitive_class IS NOT NULL THEN 'sensitive_medicine' END,            -- PRV-32
+            CASE WHEN translate(concat_ws(' ', a.service_line, a.location), '_', ' ')         -- PRV-32
+                      ~* CAST(:sensitive_services AS text) THEN 'sensitive_service_line' END
         ], NULL) AS reasons
     FROM letter
     JOIN standing ON standing.patient_key = letter.patient_key

@@ -1,9 +1,12 @@
 -- What the warehouse says of one patient as of a day: was there anything to write about, and what
 -- stands against it. The same `standing` as the extraction's.
--- Parameters: patient_key, medication_key, and those of parts/cohort.sql and parts/standing.sql.
+-- Parameters: patient_key, appointment_key, medication_key, and those of parts/cohort.sql and parts/standing.sql.
 WITH
-asked AS (
-    SELECT CAST(:patient_key AS text) AS patient_key, CAST(:medication_key AS text) AS medication_key
+audience AS (
+    SELECT
+        CAST(:patient_key AS text) AS patient_key,
+        CAST(:appointment_key AS text) AS appointment_key,
+        CAST(:medication_key AS text) AS medication_key
 ),
 -- include: extract/parts/standing.sql
 SELECT

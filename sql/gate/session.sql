@@ -11,7 +11,7 @@ CREATE TEMPORARY TABLE cohort (
     not_opted_out boolean NOT NULL, unrestricted boolean NOT NULL, channel_allowed boolean NOT NULL,
     addressee_right boolean NOT NULL, address_verified boolean NOT NULL,
     address_reached boolean NOT NULL, programme_allowed boolean NOT NULL,
-    medicine_nameable boolean NOT NULL
+    medicine_nameable boolean NOT NULL, place_nameable boolean NOT NULL
 );
 CREATE TEMPORARY TABLE source (
     stale_days bigint, patients bigint NOT NULL, visits bigint NOT NULL,

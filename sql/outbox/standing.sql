@@ -1,7 +1,8 @@
 -- What our own store knows against writing to these candidates on the day.
 -- Parameters: patients, periods, recipients (arrays of pseudonyms), consents (JSON: needed
 -- purpose to the signing of its form, null = none, and any revocation counts), campaign, day, cap_days,
--- any_cap_days (the same for letters of other campaigns), live.
+-- any_cap_days (the same for letters of other campaigns), live, known_until (the end of a past day
+-- that is played again, which knows of no later refusal; NULL = all that is known).
 -- A letter of the same day was decided before: the day's decision stands (`done`), and the last
 -- look at the claim covers what changed since. A withheld letter was offered to nobody and counts
 -- for nothing. Letters of later days count for a live run only: a replay knows no future.
@@ -18,15 +19,19 @@ SELECT
     patient,
     array_remove(ARRAY[
         CASE WHEN EXISTS (SELECT 1 FROM opt_out o WHERE o.patient = theirs.patient
-                          AND (o.campaign IS NULL OR o.campaign = :campaign)) THEN 'opted_out' END,
+                          AND (o.campaign IS NULL OR o.campaign = :campaign)
+                          AND (o.at < CAST(:known_until AS timestamptz)) IS NOT FALSE)
+             THEN 'opted_out' END,
         CASE WHEN EXISTS (SELECT 1 FROM revocation r                                        -- PRV-06
                           JOIN jsonb_each_text(CAST(theirs.consents AS jsonb))
                               AS form (purpose, signed_at)
                             ON r.purpose IS NULL OR r.purpose = form.purpose
                           WHERE r.patient = theirs.patient
+                            AND (r.revoked_at < CAST(:known_until AS timestamptz)) IS NOT FALSE
                             AND (r.revoked_at < CAST(form.signed_at AS timestamptz)) IS NOT TRUE)
              THEN 'authorization_revoked' END,
-        CASE WHEN EXISTS (SELECT 1 FROM suppression s WHERE s.recipient = theirs.recipient)
+        CASE WHEN EXISTS (SELECT 1 FROM suppression s WHERE s.recipient = theirs.recipient
+                          AND (s.at < CAST(:known_until AS timestamptz)) IS NOT FALSE)
              THEN 'address_suppressed' END,
         CASE WHEN bool_or(same_period AND state <> 'withheld'
                           AND campaign_date <> CAST(:day AS date)) THEN 'already_written' END,

@@ -1,5 +1,7 @@
 """DAG files: one DAG per sound campaign, a broken one told as an import error, cheap to parse.
 
+The audit's are in `test_audit`.
+
 Parsed by Airflow's own DagBag in a process of its own, without a database and under an audit hook
 that notes every connection and every process; once for the project as it is, once with a campaign
 file spoiled.
@@ -54,10 +56,11 @@ seconds = time.perf_counter() - begin
 
 def shape(dag):
     return {
-        "campaign": dag.default_args["campaign"],
+        "campaign": dag.default_args.get("campaign"),
         "title": dag.dag_display_name,
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "paused": dag.is_paused_upon_creation,
         "doc": dag.doc_md,
         "tags": sorted(dag.tags),
         "params": {name: param.value for name, param in dag.params.items()},
@@ -94,8 +97,8 @@ print("RESULT " + json.dumps({
 """
 
 
-def parse(home: Path, airflow_home: Path) -> dict[str, Any]:
-    """What Airflow makes of the DAG files of `home`."""
+def parse(home: Path, airflow_home: Path, **settings: str) -> dict[str, Any]:
+    """What Airflow makes of the DAG files of `home`, with these settings of ours."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("REENGAGE_")}
     done = subprocess.run(
         [sys.executable, "-c", PARSE, str(home / "dags")],
@@ -103,6 +106,7 @@ def parse(home: Path, airflow_home: Path) -> dict[str, Any]:
             **env,
             "PYTHONPATH": str(HOME / "plugins"),
             "REENGAGE_HOME": str(home),
+            **{f"REENGAGE_{name}": value for name, value in settings.items()},
             "AIRFLOW_HOME": str(airflow_home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
@@ -149,7 +153,8 @@ def dag(request: pytest.FixtureRequest, parsed: dict[str, Any]) -> dict[str, Any
 def test_there_is_one_dag_per_campaign_and_no_error(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert sorted(parsed["dags"]) == [
-        "reengage_appointment_reminder", "reengage_health_education", "reengage_medication_reminder"
+        "reengage_appointment_reminder", "reengage_audit", "reengage_health_education",
+        "reengage_medication_reminder",
     ]  # fmt: skip
 
 
@@ -251,7 +256,7 @@ def test_assets_draw_the_way_from_the_warehouse_to_the_outbox(dag: dict[str, Any
 
 
 def test_a_broken_campaign_has_no_dag_and_the_sound_ones_load(spoiled: dict[str, Any]) -> None:
-    assert sorted(spoiled["dags"]) == ["reengage_appointment_reminder"]
+    assert sorted(spoiled["dags"]) == ["reengage_appointment_reminder", "reengage_audit"]
 
 
 def test_broken_campaigns_show_as_the_one_import_error_with_file_line_and_fix(

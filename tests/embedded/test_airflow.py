@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from reengage.embedded import main_job
-from reengage.embedded.airflow import ensure_password
+from reengage.embedded.airflow import account_url, ensure_passwords, environment
 from reengage.embedded.layout import Layout
 
 
@@ -24,27 +24,36 @@ def generated(layout: Layout) -> Path:
     return layout.airflow / "simple_auth_manager_passwords.json.generated"
 
 
-def test_the_log_in_is_made_once_and_for_its_owner_only(layout: Layout) -> None:
-    password = ensure_password(layout)
-    assert len(password) >= 16
-    assert ensure_password(layout) == password
-    assert json.loads(generated(layout).read_text()) == {"admin": password}
+def test_the_log_ins_are_made_once_and_for_their_owner_only(layout: Layout) -> None:
+    passwords = ensure_passwords(layout)
+    assert sorted(passwords) == ["admin", "auditor"]
+    assert min(len(one) for one in {*passwords.values()}) >= 16
+    assert ensure_passwords(layout) == passwords
+    assert json.loads(generated(layout).read_text()) == passwords
     assert generated(layout).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("content", ["", '{"adm', "[]", '{"other": "x"}', '{"admin": ""}'])
-def test_a_log_in_that_was_half_written_is_made_anew(content: str, layout: Layout) -> None:
+def test_log_ins_that_were_half_written_are_made_anew(content: str, layout: Layout) -> None:
     generated(layout).write_text(content)
-    password = ensure_password(layout)
-    assert json.loads(generated(layout).read_text()) == {"admin": password}
+    passwords = ensure_passwords(layout)
+    assert all(passwords.values())
+    assert json.loads(generated(layout).read_text()) == passwords
     assert generated(layout).stat().st_mode & 0o777 == 0o600
 
 
 def test_one_that_was_there_is_kept_and_closed_to_others(layout: Layout) -> None:
     generated(layout).write_text('{"admin": "kept"}')
     generated(layout).chmod(0o644)
-    assert ensure_password(layout) == "kept"
+    assert ensure_passwords(layout)["admin"] == "kept"
     assert generated(layout).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_audit_asks_with_an_account_that_only_looks(layout: Layout) -> None:
+    password = ensure_passwords(layout)["auditor"]
+    assert account_url(layout, 8080) == f"http://auditor:{password}@127.0.0.1:8080"
+    users = environment(layout, "postgresql://", 8080)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    assert users == "admin:admin,auditor:viewer"
 
 
 @pytest.mark.parametrize(

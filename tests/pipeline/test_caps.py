@@ -135,6 +135,7 @@ def claim(connection: Connection, run: Run, letters: Sequence[Queued]) -> list[Q
         denied={},
         consents={one.letter_id: {"email": NOW.isoformat()} for one in letters},
         warehouse_read_at=outbox.clock(connection),
+        baa_id="baa-1",
     )
 
 

@@ -89,11 +89,19 @@ def test_every_case_is_decided_as_its_rule_says(campaign: str, days: dict[str, D
 
 
 def test_the_letter_goes_to_the_address_that_counts(days: dict[str, Day]) -> None:
-    """PRV-15, PRV-21: of two parents the one who may, and the address that was asked for."""
+    """PRV-15, PRV-21: of two parents the one who signed, and the address that was asked for."""
     rows = days["health_education"].staged
     for name in ("17, a parent signed", "17, the other parent is blocked",
-                 "17, one parent is limited, the other acts for all"):  # fmt: skip
+                 "17, the other parent is limited", "17, the other parent acts for all, too",
+                 "17, a parent signed, then a limited one",
+                 "17, each parent signed, the older form is no other"):  # fmt: skip
         assert rows[name]["recipient"] == "parent@example.org"
+    for name in ("17, a limited parent signed, then the other",
+                 "17, each parent signed, the newest counts"):  # fmt: skip
+        assert rows[name]["recipient"] == "a@example.org"
+    for campaign in MARKETING:  # it is the opt-in to e-mail that says whose address it is
+        row = days[campaign].staged["17, each parent signed for one purpose"]
+        assert row["recipient"] == "parent@example.org"
     for name in (
         "asked for another address",
         "asked for another address, the first never confirmed",

@@ -232,6 +232,31 @@ def test_a_warehouse_that_does_not_answer_may_be_asked_again(practice: Practice)
     assert len(batch_of(run)) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "campaign"),
+    [
+        ("language", "standing.language", EDUCATION),
+        ("time_zone", "standing.time_zone", EDUCATION),
+        ("period_key", "audience.period_key", APPOINTMENT),
+        ("period_key", "audience.period_key", MEDICATION),
+        ("expires_at", "audience.expires_at", APPOINTMENT),
+    ],
+)
+def test_a_statement_that_lost_what_a_default_would_replace_is_refused(
+    name: str, source: str, campaign: str, practice: Practice
+) -> None:
+    """PRV-18, PRV-20."""
+    practice.world.patient("p1", appointment=None if campaign == EDUCATION else {})
+    part = practice.settings.home / "sql" / "extract" / "parts" / "envelope.sql"
+    said = part.read_text(encoding="utf-8")
+    spoiled = said.replace(f"THEN {source} END AS {name}", f"THEN NULL END AS {name}")
+    assert spoiled != said
+    part.write_text(spoiled, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=f"gives no {name} for a candidate who has one"):
+        one_run(practice, campaign)
+    assert practice.rows("SELECT FROM decision") == []
+
+
 def test_a_statement_that_lost_the_addresses_is_refused_and_excludes_nobody(
     practice: Practice,
 ) -> None:

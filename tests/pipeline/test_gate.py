@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from eligibility import (
     ADULT,
     APPOINTMENT,
     BY_PARENT,
+    CHICAGO,
     LAST,
     MEDICATION,
     MIDNIGHT,
@@ -127,6 +128,33 @@ STAGED: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"email": {"revoked_at": NOW - timedelta(days=50)},
          "more": [{"authorization_key": "newer", "signed_at": NOW - ONE_DAY}]}, {},
         {"form_sound"}),
+    "a minor, written to at the other parent's, who did not sign": (
+        {**CHILD, "representative": [PARENT, *theirs(representative_key="other")]}, {},
+        {"addressee_right"}),
+    "a minor, written to at that of who signed before": (
+        {**CHILD, "more": [{"authorization_key": "newer", "signed_at": NOW - ONE_DAY,
+                            "representative_key": "other"}],
+         "representative": [*theirs(), {**PARENT, "representative_key": "other"}]}, {},
+        {"addressee_right"}),
+    "a minor, whose limited parent signed": (
+        {**CHILD, "representative": theirs(limited_by="law_or_court")}, {},
+        {"consented", "form_sound", "addressee_right", "address_verified"}),
+    "of age on 1 March, signed on 28 February": (
+        {"patient": {"birth_date": date(2004, 2, 29)},
+         "forms": {"signed_at": datetime(2022, 2, 28, 23, 59, tzinfo=CHICAGO)}}, {},
+        {"consented", "form_sound"}),
+    "of age on 1 March, signed then": (
+        {"patient": {"birth_date": date(2004, 2, 29)},
+         "forms": {"signed_at": datetime(2022, 3, 1, tzinfo=CHICAGO)}}, {}, set()),
+    "at a place that betrays": (
+        {"appointment": {"location": "HIV/AIDS Clinic, Omaha"}}, {}, {"place_nameable"}),
+    "of a kind of care that betrays": (
+        {"appointment": {"service_line": "BEHAVIORAL_HEALTH"}}, {}, {"place_nameable"}),
+    "at a place with a part of such a word": (
+        {"appointment": {"location": "Stigler Clinic"}}, {}, set()),
+    "another appointment of theirs betrays": (
+        {"appointment": [{}, {"appointment_key": "earlier", "service_line": "HIV",
+                              "start_at": NOW + ONE_DAY}]}, {}, set()),
     "about somebody else's appointment": (
         {}, {"appointment_key": "a stranger's"}, {"subject_stands"}),
     "about no appointment": ({}, {"appointment_key": None}, {"subject_stands"}),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from daily import Practice
-from eligibility import EDUCATION, LAST, MEDICATION, MIDNIGHT, ONE_DAY, PAID
+from eligibility import APPOINTMENT, EDUCATION, LAST, MEDICATION, MIDNIGHT, ONE_DAY, PAID
 from gates import (
     SUITES,
     Tamper,
@@ -122,6 +122,9 @@ COHORT = {
     "cohort address_reached be_in_set": Bad(odd={"contact": {"bounced_at": LAST}}),
     "cohort programme_allowed be_in_set": Bad(odd={"patient": {"sensitive_programme": True}}),
     "cohort medicine_nameable be_in_set": Bad(odd={"medication": HIV}, campaign=MEDICATION),
+    "cohort place_nameable be_in_set": Bad(
+        odd={"appointment": {"service_line": "HIV"}}, campaign=APPOINTMENT
+    ),
 }
 AUDIENCE = {
     # One who may not be written to is forgotten: no letter is missing, and the count is wrong.

@@ -6,6 +6,7 @@ settled by the relay it talks to or by the store, not by time.
 
 from __future__ import annotations
 
+import json
 import mailbox
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,26 @@ def assert_once(practice: Practice, run: Run, arrived: list[str], *, unknown: in
     assert set(arrived) <= sent | doubtful, "a letter arrived that nobody owns up to"
     assert settle(run) == {state: len(letters) for state, letters in sorted(states.items())}
     assert (len(sent), len(doubtful)) == (LETTERS - unknown, unknown)
+    assert_recorded(practice, run)
+
+
+def assert_recorded(practice: Practice, run: Run) -> None:
+    """No letter's state without its record, and nothing attempted without an intent (LOG-12)."""
+    told: dict[str, str] = {}
+    intended: set[str] = set()
+    for row in practice.rows(
+        "SELECT kind, convert_from(entry, 'UTF8') AS entry FROM ledger_entry"
+        " WHERE kind IN ('intent', 'disclosure') ORDER BY index"
+    ):
+        body = json.loads(str(row["entry"]))["body"]
+        if row["kind"] == "intent":
+            intended |= set(body["letters"])
+        else:
+            told[body["letter"]] = body["outcome"]
+    letters = practice.rows("SELECT * FROM letter WHERE sender_run_id = :r", r=run.run_id)
+    final = {str(row["letter_id"]): row["state"] for row in letters}
+    assert told == final
+    assert set(final) <= intended
 
 
 def kill_at(relay: HostileRelay, stage: str, nth: int, process: RoomProcess) -> None:

@@ -24,9 +24,10 @@ from eligibility import APPOINTMENT, EDUCATION, MEDICATION, PAID, UNPAID, fill, 
 from eligibility_people import CASES
 from mutation import Mutant, mutants, printed
 from reengage.embedded import postgres
-from reengage.errors import GateError, ReengageError
+from reengage.errors import ConfigurationError, GateError, ReengageError
 from reengage.pipeline import extract as room
 from reengage.pipeline.asking import asking
+from reengage.pipeline.decide import _prepared
 from reengage.pipeline.extract import candidate_statement, extract
 from reengage.pipeline.gate import KINDS, gate
 from reengage.pipeline.run import Run
@@ -105,7 +106,10 @@ class Trial:
         counts = len(rows), sum(not row["reasons"] for row in rows)
         if counts != self.counts:
             return "audience"
-        staged, usual = _staged(rows), _staged(self.rows)
+        try:
+            staged, usual = _staged(self.run, rows), _staged(self.run, self.rows)
+        except ConfigurationError:
+            return "refused"
         if missing := {name for row in staged for name in NEEDED if row[name] is None}:
             return f"batch {' '.join(sorted(missing))}"
         if staged != usual and (wrong := self._wrong(staged)):
@@ -132,10 +136,10 @@ class RefusedError(Exception):
     """The extraction does not go through."""
 
 
-def _staged(rows: list[Row]) -> list[Row]:
-    """What `extract` would stage of them."""
+def _staged(run: Run, rows: list[Row]) -> list[Row]:
+    """What `extract` would stage of them. Raises ConfigurationError as it does."""
     return [
-        row
+        _prepared(run, {**row, "evidence": {**row["evidence"]}}).row
         for row in rows
         if not row["reasons"] and (row["recipient"] is None or is_address(row["recipient"]))
     ]
@@ -187,28 +191,27 @@ def test_the_gates_own_sql_agrees_with_the_extraction(trials: dict[str, Trial]) 
         sound = {row["patient_key"] for row in trial.rows if not row["reasons"]}
         assert trial.allowed == sound  # case by case, not in number alone
         assert trial.counts == (len(trial.rows), len(sound))
-        assert trial._wrong(_staged(trial.rows)) == []
+        assert trial._wrong(_staged(trial.run, trial.rows)) == []
 
 
 TOLD_OTHERWISE = {
     # Whoever is excluded stays so, for another reason.
     "form: WHEN a.authorization_key IS NULL THEN needed.missing": "names the form incomplete",
     "form: a.signed_at IS NULL (2)": "an unsigned form counts as none",
-    "guardian: r.blocked IS NOT FALSE": "names `representative_blocked` where one of two is",
-    "guardian: r.blocked IS NOT FALSE (2)": "names `minor_without_representative`",
-    "guardian: r.limited_by IS NOT NULL": "names `minor_without_representative`",
-    "standing: WHEN NOT who.minor THEN 'no_address'": "names a representative",
-    "standing: WHEN who.all_blocked THEN 'representative_blocked'": "names the other one",
-    "standing: WHEN who.all_barred THEN 'representative_limited'":
-        "names `minor_without_representative`",
+    "guardian: r.blocked IS NOT FALSE": "does not name `representative_blocked`",
+    "guardian: r.limited_by IS NOT NULL": "does not name `representative_limited`",
+    "standing: WHEN who.minor AND who.blocked THEN 'representative_blocked'":
+        "names the form's signer only",
+    "standing: who.minor (2)": "names `representative_blocked` of an adult, too",
+    "standing: WHEN who.minor AND who.limited THEN 'representative_limited'":
+        "names the form's signer only",
+    "standing: who.minor (3)": "names `representative_limited` of an adult, too",
+    "standing: WHEN who.minor AND who.recipient IS NULL THEN 'minor_without_representative'":
+        "names `no_address`",
+    "standing: who.minor (4)": "names `minor_without_representative` of an adult",
     # Whoever is eligible stays so, with another note.
     "consent: fault IS NULL": "counts faulty forms as duplicates",
     "consented: max(sound) > 1": "calls everybody's form a duplicate",
-    # The same letters to the same people, addressed by the defaults of campaign and practice.
-    "main: WHEN cardinality(standing.reasons) = 0 THEN standing.language": "the first language",
-    "main: WHEN cardinality(standing.reasons) = 0 THEN standing.time_zone": "the practice's zone",
-    "main: WHEN cardinality(standing.reasons) = 0 THEN audience.period_key": "a calendar period",
-    "main: WHEN cardinality(standing.reasons) = 0 THEN audience.expires_at": "the campaign's term",
     # Reads of the excluded what nobody stages (PRV-18).
     "main: cardinality(standing.reasons) = 0": "reads the declared fields of the excluded",
 }  # fmt: skip
@@ -216,6 +219,8 @@ TOLD_OTHERWISE = {
 
 FOR_THE_LAST_LOOK = {"standing: WHEN who.death_date <= :as_of THEN 'deceased'"}
 """The dead are no candidates; these conditions are for whoever dies after the extraction."""
+FOR_SPEED = {"service: audience.appointment_key IS NOT NULL"}
+"""Joins nobody, and says so before the appointments are read."""
 
 
 def test_without_any_one_predicate_the_gate_turns_red(trials: dict[str, Trial]) -> None:
@@ -223,7 +228,8 @@ def test_without_any_one_predicate_the_gate_turns_red(trials: dict[str, Trial]) 
     verdicts = {name: _hardest(of, trials) for name, of in predicates(trials).items()}
     for name, verdict in verdicts.items():
         print(f"{verdict or 'nothing changes':16} {name}")
-    assert {name for name, verdict in verdicts.items() if not verdict} == FOR_THE_LAST_LOOK
+    unnoticed = {name for name, verdict in verdicts.items() if not verdict}
+    assert unnoticed == FOR_THE_LAST_LOOK | FOR_SPEED
     told = {name for name, verdict in verdicts.items() if verdict == TOLD}
     assert told == set(TOLD_OTHERWISE)
     assert len(verdicts) > 150
@@ -265,6 +271,9 @@ THROUGH_THE_GATE = {
     "standing: WHEN opted_out.patient_key IS NOT NULL THEN 'opted_out'": PAID,
     "restricted: r.since < :ends": PAID,
     "medication_reminder: m.lapsed_on >= :as_of - 90": MEDICATION,
+    "guardian: consent.purpose = 'email'": PAID,
+    "service: found.words IS NOT NULL": APPOINTMENT,
+    "main: WHEN cardinality(standing.reasons) = 0 THEN standing.language": APPOINTMENT,
     "main: WHEN cardinality(standing.reasons) = 0 THEN standing.authorization_key": APPOINTMENT,
 }
 EVERY = os.environ.get("REENGAGE_EVERY_MUTANT") == "1"
@@ -283,7 +292,7 @@ def test_the_real_gate_says_the_same(
         campaigns = list(of) if EVERY else [THROUGH_THE_GATE[name]]
         caught = any(_stops(trials[one].run, of[one], monkeypatch) for one in campaigns)
         print(f"{'stops' if caught else 'passes':16} {name}")
-        if caught == (name in TOLD_OTHERWISE or name in FOR_THE_LAST_LOOK):
+        if caught == (name in {*TOLD_OTHERWISE, *FOR_THE_LAST_LOOK, *FOR_SPEED}):
             wrong[name] = caught
     assert wrong == {}
 

@@ -34,12 +34,13 @@ def _claim(connection: Connection, run: Run, one: Queued, reason: str | None = N
         denied={one.letter_id: reason} if reason else {},
         consents={},
         warehouse_read_at=outbox.clock(connection),
+        baa_id="baa-1",
     )
 
 
 def _settle(state: outbox.Outgoing, token: UUID = TOKEN) -> Step:
     return lambda connection, run, one: outbox.settle(
-        connection, one.letter_id, token, state, None, {}
+        connection, run, one.letter_id, token, state, None, {}
     )
 
 
@@ -188,6 +189,7 @@ def test_what_the_warehouse_said_counts_for_a_minute(
                 denied={},
                 consents={},
                 warehouse_read_at=read_at,
+                baa_id="baa-1",
             )
             return len(found)
 
@@ -221,6 +223,7 @@ def test_the_store_checks_opt_outs_and_suppressions_in_the_claim_itself(
             denied={},
             consents={},
             warehouse_read_at=outbox.clock(connection),
+            baa_id="baa-1",
         )
         assert {one.letter.patient_key for one in claimed} == {"p2", "p4"}
         reasons = {key: _reason(connection, one) for key, one in by_key.items()}

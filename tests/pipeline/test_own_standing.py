@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from daily import Practice
-from eligibility import EDUCATION, MEDICATION
+from eligibility import EDUCATION, MEDICATION, MIDNIGHT
 from reengage.pipeline.decide import calendar_period, recipient_pseudonym
 from reengage.pipeline.extract import extract
 from reengage.pipeline.run import Run
@@ -111,3 +111,95 @@ def test_a_letter_of_this_day_stands_whatever_the_warehouse_says_since(practice:
     counts = extract(run)
     assert practice.reasons(run) == {"stays": [], "revokes": [], "comes back": []}
     assert (counts.candidates, counts.eligible, counts.parts) == (3, 3, 0)
+    assert _notes(practice, run) == {
+        "stays": [], "revokes": ["authorization_revoked_since"], "comes back": [],
+    }  # fmt: skip
+
+
+def test_who_refused_after_the_days_letter_is_noted_as_such(practice: Practice) -> None:
+    """EML-26, PRV-06, PRV-22: and the day's numbers still add up."""
+    keys = ("opts out", "revokes", "is restricted", "bounced", "left and opted out")
+    for key in keys:
+        practice.world.patient(
+            key, contact={"email": f"{key.replace(' ', '-')}@example.org"}, appointment=None
+        )
+    run = practice.open()
+    for key in keys:
+        _letter(run, key, "sent", DAY, "this")
+    practice.world.set("restriction", patient_key="is restricted", kind="x", since=NOW)
+    practice.world.change("visit", "left and opted out", start_at=NOW)
+    with run.store.begin() as store:
+        for key in ("opts out", "left and opted out"):
+            store.execute(
+                text("INSERT INTO opt_out VALUES (:p, NULL, 'desk')"), {"p": run.pseudonym(key)}
+            )
+        store.execute(
+            text(
+                "INSERT INTO revocation (patient, purpose, revoked_at, channel, source)"
+                " VALUES (:p, 'email', :at, 'desk', 'patient')"
+            ),
+            {"p": run.pseudonym("revokes"), "at": NOW},
+        )
+        store.execute(  # by the very letter, perhaps
+            text("INSERT INTO suppression VALUES (:r, 'bounced')"),
+            {"r": recipient_pseudonym(run, "bounced@example.org")},
+        )
+    counts = extract(run)
+    assert _notes(practice, run) == {
+        "opts out": ["opted_out_since"],
+        "revokes": ["authorization_revoked_since"],
+        "is restricted": ["restriction_since"],
+        "bounced": [],
+        "left and opted out": ["opted_out_since"],
+    }
+    assert set(map(tuple, practice.reasons(run).values())) == {()}
+    assert (counts.candidates, counts.eligible) == (5, 5)
+
+
+def _notes(practice: Practice, run: Run) -> dict[str, list[str]]:
+    found = practice.rows("SELECT patient, notes FROM decision WHERE run_id = :r", r=run.run_id)
+    with practice.world.engine.connect() as connection:
+        keys = connection.execute(text("SELECT patient_key FROM contract.patient")).scalars()
+        names = {run.pseudonym(key): key for key in keys}
+    return {names[str(row["patient"])]: list(row["notes"]) for row in found}  # type: ignore[call-overload]
+
+
+REFUSED: list[tuple[str, timedelta, bool]] = [
+    # what, how long after the end of the day, and whether a replay of the day knows of it
+    ("opt_out", timedelta(microseconds=-1), True),
+    ("opt_out", timedelta(0), False),
+    ("revocation", timedelta(microseconds=-1), True),
+    ("revocation", timedelta(0), False),
+    ("suppression", timedelta(microseconds=-1), True),
+    ("suppression", timedelta(0), False),
+]
+ROWS = {
+    "opt_out": "INSERT INTO opt_out (patient, channel, at) VALUES (:p, 'desk', :at)",
+    "revocation": "INSERT INTO revocation (patient, purpose, revoked_at, channel, source)"
+    " VALUES (:p, NULL, :at, 'desk', 'patient')",
+    "suppression": "INSERT INTO suppression (recipient, reason, at) VALUES (:r, 'bounced', :at)",
+}
+
+
+def test_a_replay_of_a_past_day_knows_of_no_later_refusal(practice: Practice) -> None:
+    """PRV-06, EML-26: and a live run, or a dry one of today, of all that is known."""
+    run = practice.open(dry=True)
+    with run.store.begin() as store:
+        for number, (what, after, _) in enumerate(REFUSED):
+            practice.world.patient(f"p{number}", appointment=None)
+            pseudonyms = {
+                "p": run.pseudonym(f"p{number}"),
+                "r": recipient_pseudonym(run, f"p{number}@example.org"),
+            }
+            store.execute(text(ROWS[what]), {**pseudonyms, "at": MIDNIGHT + after})
+    today = practice.open(dry=True)
+    extract(today)
+    assert all(practice.reasons(today).values())
+    practice.settings = practice.at(NOW + timedelta(days=3)).settings
+    replay = practice.open(day=DAY)
+    assert replay.mode == "replay"
+    extract(replay)
+    found = practice.reasons(replay)
+    assert [bool(found[f"p{number}"]) for number in range(len(REFUSED))] == [
+        knows for _, _, knows in REFUSED
+    ]

@@ -94,6 +94,7 @@ def test_where_the_signing_is_not_known_any_revocation_of_the_purpose_counts(
         claimed = outbox.claim(
             connection, run, letters, token=run.run_id, denied={}, consents={},
             warehouse_read_at=outbox.clock(connection),
+            baa_id="baa-1",
         )  # fmt: skip
     assert sorted(one.letter.patient_key for one in claimed) == []
 

@@ -186,6 +186,16 @@ def medicine(words: str) -> Resource:
     return {"medicationCodeableConcept": {"text": words}}
 
 
+FIT = (
+    "x" * 200, "1 tab p.o. b.i.d. after meals", "500-1000 mg as needed", "250-1000 units at night",
+    "from 2021-02-03 for 10 days", "1/2 tablet, then 1 tablet/day (max. 2)", "una tableta al día",
+)  # fmt: skip
+UNFIT = (
+    "x" * 201, "one a day\nor two", "one a day\tor two", "one \u202eyad a", "one a day\u2028two",
+    "see https://rx.example.org/a", "see www.example", "see rx-info.example.com", "ask bit.ly/abc",
+    "ask dr@example", "call 402-555-0100", "call (402) 555 0100", "call 4025550100",
+    "call +44 20 7946 0000", "call 555-0100", "call 555.0100.",
+)  # fmt: skip
 SUPPLY = {"value": 30, "code": "d"}
 UNTIL = {"validityPeriod": {"end": "2022-05-06"}}
 MEDICINES: list[Case] = [
@@ -201,6 +211,10 @@ MEDICINES: list[Case] = [
     ("sensitive by brand", drug(**medicine("BIKTARVY 50-200-25 MG")), "medication", {"sensitive_class": "hiv"}),
     ("sensitive by a coding", drug(medicationCodeableConcept={"text": "the small one", "coding": [{"display": "tenofovir"}]}), "medication", {"sensitive_class": "hiv"}),
     ("sensitive by instruction", drug(dosageInstruction=[{"text": "with Methadone"}]), "medication", {"sensitive_class": "substance_use"}),
+    *[(f"fit for a letter: {words}", drug(dosageInstruction=[{"text": words}]), "medication", {"dosage_text": f"10 MG Oral Tablet, {words}"}) for words in FIT],
+    *[(f"not fit for a letter: {words}", drug(dosageInstruction=[{"text": words}]), "medication", {"name": "lisinopril", "dosage_text": ""}) for words in UNFIT],
+    ("a name that is not fit", drug(**medicine("lisinopril, see rx.example.com")), "medication", {"dosage_text": ""}),
+    ("sensitive and not fit", drug(dosageInstruction=[{"text": "with Methadone, call 402-555-0100"}]), "medication", {"dosage_text": "", "sensitive_class": "substance_use"}),
     ("sensitive by label", drug(meta=label("PSY")), "medication", {"sensitive_class": "mental_health"}),
     *[(status, drug(status=status, meta={"lastUpdated": T}), "medication", {"end_at": AT}) for status in ("on-hold", "cancelled", "completed", "stopped")],
     ("ended on no known day", drug(status="stopped"), "medication", {"end_at": utc(2021, 2, 3, 12)}),

@@ -154,7 +154,6 @@ def people(audience: str) -> str:
     return (
         f"WITH {load_sql(HOME, 'extract/parts/cohort.sql')},"
         f" audience AS ({load_sql(HOME, f'extract/{audience}')}),"
-        " asked AS (SELECT patient_key, medication_key FROM audience),"
         f" {load_sql(HOME, 'extract/parts/standing.sql')}"
         " SELECT patient_key FROM person WHERE minor"
     )

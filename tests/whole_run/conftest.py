@@ -27,7 +27,17 @@ from sqlalchemy import create_engine, text
 from whole_run.canary import write_export
 
 AS_OF = date(2025, 3, 4)
-OWN_CAMPAIGNS = ("killed", "red", "retried", "cleared", "unforeseen", "twice", "lapsed")
+OWN_CAMPAIGNS = (
+    "killed",
+    "red",
+    "retried",
+    "cleared",
+    "unforeseen",
+    "twice",
+    "lapsed",
+    "ledgered",
+    "audited",
+)
 RUN_SECONDS = 120
 
 

@@ -143,6 +143,17 @@ def accept_counts(options: Namespace) -> int:
     return explain.accept_counts(options, HOME)
 
 
+def ledger(options: Namespace) -> int:
+    """Verify, sign, prove from, take out or follow the ledger."""
+    from reengage.cli import disclosures
+    from reengage.cli import ledger as ledgers
+
+    if options.action == "disclosures":
+        return disclosures.disclosures(options, HOME)
+    action: Callable[[Namespace, Path], int] = getattr(ledgers, options.action)
+    return action(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns

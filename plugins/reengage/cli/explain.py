@@ -17,6 +17,7 @@ from rich.table import Table
 from reengage import retention, store
 from reengage.campaigns import Campaign, load_campaigns
 from reengage.cli import places
+from reengage.cli.actor import note_access, of_patient, record_access
 from reengage.cli.refuse import patient_key
 from reengage.errors import ConfigurationError
 from reengage.keys import open_keyring
@@ -30,11 +31,18 @@ _STYLES = {"against": "bold red", "in order": "", "not asked": "dim"}
 def why(options: Namespace, home: Path) -> int:
     """Each rule's outcome for one patient and day; 1 when nobody knows the patient."""
     patient = patient_key(options.patient)
+    campaigns = _campaigns(home, options.campaign)
     with _settings(home) as settings:
-        found = [
-            explain(settings, campaign, patient, options.date)
-            for campaign in _campaigns(home, options.campaign)
-        ]
+        keyring = open_keyring(settings.keyring)
+        asked = {"campaign": options.campaign, "day": options.date.isoformat()}
+        record_access(
+            store.connect(settings.store_url),
+            keyring,
+            "opened",
+            "why",
+            {**of_patient(keyring, patient), **asked},
+        )
+        found = [explain(settings, campaign, patient, options.date) for campaign in campaigns]
     if options.json:
         print(json.dumps([_as_json(one) for one in found], indent=2, default=str))
     else:
@@ -55,9 +63,14 @@ def purge(options: Namespace, home: Path) -> int:
 def accept_counts(options: Namespace, home: Path) -> int:
     """Let the norm of the source's row counts begin anew, for one campaign or all."""
     campaigns = _campaigns(home, options.campaign)
+    keyring = open_keyring(places.keyring(home))
     with places.store(home) as engine, engine.begin() as connection:
+        store.require_keyring(connection, keyring)
         for campaign in campaigns:
             norms.accept(connection, campaign.slug, options.reason)
+        # Not the reason: what somebody typed may name a patient, and the ledger keeps it for good.
+        approved = [campaign.slug for campaign in campaigns]
+        note_access(connection, keyring, "approved", "source counts", {"campaigns": approved})
     Console().print("accepted; the next runs make the norm")
     return 0
 

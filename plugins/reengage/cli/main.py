@@ -16,6 +16,7 @@ from pathlib import Path
 from reengage.errors import ReengageError, place_of
 
 _CHANNELS = ("desk", "phone", "mailto", "letter", "portal")
+_KINDS = ("run_event", "intent", "disclosure", "access", "configuration", "checkpoint")
 _PATIENT = (
     "the patient's key in the warehouse, or - to read it from standard input: on the command line"
     " it shows in the list of processes and in the shell's history"
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_refusals(commands)
     _add_explanations(commands)
+    _add_ledger(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -132,6 +134,54 @@ def _add_refusals(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
 
 
+def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ledger = commands.add_parser("ledger", help="the audit trail: verify, prove, export, follow it")
+    actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    verify = actions.add_parser("verify", help="derive everything again from bytes; 1 = a finding")
+    verify.add_argument("--export", metavar="LOCATION", help="an export instead of the store")
+    verify.add_argument("--json", action="store_true", help="the verdict as an object")
+    check = actions.add_parser("check_proof", aliases=["check-proof"], help="check a proof's file")
+    check.set_defaults(action="check_proof")
+    check.add_argument("file", type=Path, metavar="FILE")
+    for reader in (verify, check):
+        reader.add_argument("--keys", type=Path, help="verifier keys to trust; the keyring's")
+
+    signing = actions.add_parser("checkpoint", help="sign the ledger as it stands")
+    rotate = actions.add_parser("rotate_key", aliases=["rotate-key"], help="make a new signing key")
+    rotate.set_defaults(action="rotate_key")
+    prove = actions.add_parser("prove", help="a file that proves an entry without the database")
+    prove.add_argument("index", type=_index, metavar="INDEX")
+    prove.add_argument("-o", "--output", type=Path, help="the file; without it, standard output")
+
+    export = actions.add_parser("export", help="write what is new to files that never change")
+    export.add_argument("location", metavar="LOCATION", help="a directory, or any fsspec URL")
+    for user in (verify, signing, prove, export):
+        user.add_argument("--checkpoints", metavar="LOCATION", help="where they lie, if elsewhere")
+
+    _add_readers(actions)
+
+
+def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    told = actions.add_parser("disclosures", help="accounting of disclosures, 45 CFR 164.528")
+    told.add_argument("--patient", required=True, help=_PATIENT)
+    told.add_argument("--from", dest="first", type=_day, required=True, help="first day")
+    told.add_argument("--to", dest="last", type=_day, required=True, help="last day, included")
+    told.add_argument("--csv", type=Path, metavar="FILE", help="as RFC 4180 has it")
+    told.add_argument("--pdf", type=Path, metavar="FILE", help="a letter to the patient")
+
+    tail = actions.add_parser("tail", help="the newest entries, one a line")
+    tail.add_argument("-n", "--lines", type=_positive, default=20, help="how many (20)")
+    tail.add_argument("--follow", action="store_true", help="and those to come")
+    tail.add_argument("--kind", choices=_KINDS, help="of this kind only")
+    tail.add_argument("--json", action="store_true", help="the entries' own bytes")
+
+    mirror = actions.add_parser("mirror", help="tell the lineage backend what it was not told yet")
+    how = mirror.add_mutually_exclusive_group()
+    how.add_argument("--follow", action="store_true", help="and go on doing so")
+    how.add_argument("--status", action="store_true", help="only say how far it was told")
+
+
 def _add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, help="an export of Synthea, OMOP or FHIR; without it, the sample"
@@ -155,6 +205,12 @@ def _instant(value: str) -> datetime:
     if instant is None or instant.tzinfo is None:
         raise argparse.ArgumentTypeError("write an instant like 2026-06-01T15:00:00-05:00")
     return instant
+
+
+def _index(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or len(value) > 15:
+        raise argparse.ArgumentTypeError("write an entry's index, a number from 0 on")
+    return int(value)
 
 
 def _positive(value: str) -> int:

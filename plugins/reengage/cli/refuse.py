@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from reengage import refusals, store
 from reengage.cli import places
-from reengage.errors import ConfigurationError
-from reengage.keys import open_keyring
+from reengage.cli.actor import note_access
+from reengage.errors import ConfigurationError, LedgerError
+from reengage.keys import Keyring, open_keyring
 
 
 def opt_out(options: Namespace, home: Path) -> int:
@@ -78,7 +79,25 @@ def _record(
     with places.store(home) as engine, engine.begin() as connection:
         store.require_keyring(connection, keyring)
         refusals.record(connection, places.journal(home), [refusal])
+        _note(connection, keyring, refusal)
     return _tell(home, patient)
+
+
+def _note(connection: Connection, keyring: Keyring, refusal: refusals.Refusal) -> None:
+    """Who wrote the refusal down, in the ledger."""
+    said = {
+        "patient": refusal.patient,
+        "pseudonym_key": keyring.pseudonym_key_name,
+        "scope": refusal.scope,
+        "channel": refusal.channel,
+    }
+    try:
+        note_access(connection, keyring, "recorded", refusal.kind, said)
+    except LedgerError as error:
+        raise LedgerError(
+            f"{error}. The refusal itself is safe: it is in the journal, and holds for every letter"
+            " from now on"
+        ) from None
 
 
 def patient_key(argument: str) -> str:

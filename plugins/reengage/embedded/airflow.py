@@ -18,12 +18,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import quote
 
 from reengage.embedded.client import AirflowClient
 from reengage.embedded.layout import Layout
 from reengage.embedded.processes import Process, run_once
 
 USER = "admin"
+AUDITOR = "auditor"
+"""The service account of the audit: it may look at everything in the UI and change nothing."""
+ROLES = {USER: "admin", AUDITOR: "viewer"}
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
 _PRELOAD = (
     "airflow.executors.local_executor",
@@ -44,6 +48,8 @@ _EMISSION_POLICY = [
     }
 ]
 """Lineage without source code or task details, for names of jobs and datasets only (OLN-15)."""
+_SCRUBBER = "reengage.lineage.scrubber.Scrubber"
+"""What stands before every transport of the provider's (OLN-12)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
         "CORE__MP_START_METHOD": "forkserver",
         "CORE__MP_FORKSERVER_PRELOAD": ",".join(_PRELOAD),
         "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{u}:{role}" for u, role in ROLES.items()),
         "CORE__TEST_CONNECTION": "Disabled",
         "DATABASE__SQL_ALCHEMY_CONN": database_url,
         "DATABASE__SQL_ALCHEMY_CONN_ASYNC": database_url,
@@ -86,12 +92,7 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
         "SCHEDULER__USE_JOB_SCHEDULE": False,
         "DAG_PROCESSOR__REFRESH_INTERVAL": 30,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 10,
-        "OPENLINEAGE__NAMESPACE": "reengage",
-        "OPENLINEAGE__TRANSPORT": json.dumps(
-            {"type": "file", "log_file_path": str(layout.lineage), "append": True}
-        ),
-        "OPENLINEAGE__EXECUTE_IN_THREAD": True,
-        "OPENLINEAGE__EMISSION_POLICY": json.dumps(_EMISSION_POLICY),
+        **_lineage(layout),
     }
     return {
         "AIRFLOW_HOME": str(layout.airflow),
@@ -100,11 +101,36 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
     }
 
 
+def _lineage(layout: Layout) -> dict[str, object]:
+    """Settings of the OpenLineage provider: on, and without a way round what it may send.
+
+    All of them are stated, so that none comes from the environment that a run is started in.
+    """
+    sink = {"type": "file", "log_file_path": str(layout.lineage), "append": True}
+    scrubbed = {"type": "transform", "transport": sink, "transformer_class": _SCRUBBER}
+    settings = {
+        "DISABLED": False,
+        "NAMESPACE": "reengage",
+        "CONFIG_CONN_ID": "",
+        "CONFIG_PATH": "",
+        "TRANSPORT": json.dumps(scrubbed),
+        "EXECUTE_IN_THREAD": True,
+        "EMISSION_POLICY": json.dumps(_EMISSION_POLICY),
+        "INCLUDE_FULL_TASK_INFO": False,
+        "DEBUG_MODE": False,
+        "SELECTIVE_ENABLE": False,
+        "DISABLED_FOR_OPERATORS": "",
+        "CUSTOM_RUN_FACETS": "",
+        "EXTRACTORS": "",
+    }
+    return {f"OPENLINEAGE__{name}": value for name, value in settings.items()}
+
+
 @contextmanager
 def running(layout: Layout, variables: Mapping[str, str]) -> Iterator[Airflow]:
     """Airflow with these variables, healthy; every process of it is gone at the end."""
     layout.make_private()
-    password = ensure_password(layout)
+    password = ensure_passwords(layout)[USER]
     env = {**os.environ, **variables}
     executable = str(Path(sys.executable).with_name("airflow"))
     _migrate(layout, executable, env)
@@ -138,24 +164,38 @@ def free_port(preferred: int = 0) -> int:
     return port
 
 
-def ensure_password(layout: Layout) -> str:
-    """The log-in, made on first use where the simple auth manager would write its own.
+def account_url(layout: Layout, port: int) -> str:
+    """The API's address with the account that the audit asks it with."""
+    layout.make_private()
+    return f"http://{AUDITOR}:{quote(ensure_passwords(layout)[AUDITOR], safe='')}@127.0.0.1:{port}"
 
-    It keeps one that it finds. Made before it starts: readable by the owner only from the first
+
+def ensure_passwords(layout: Layout) -> dict[str, str]:
+    """The log-ins, made on first use where the simple auth manager would write its own.
+
+    It keeps those that it finds. Made before it starts: readable by the owner only from the first
     byte on, never met half-written, and not printed to its log.
     """
     path = layout.airflow / "simple_auth_manager_passwords.json.generated"
-    try:
-        password = json.loads(path.read_text(encoding="utf-8"))[USER]
-        if isinstance(password, str) and password:
-            path.chmod(0o600)
-            return password
-    except (FileNotFoundError, ValueError, LookupError, TypeError):
-        pass  # none yet, or one that a killed start broke
-    password = secrets.token_urlsafe(12)
+    found = _passwords(path)
+    if found.keys() >= ROLES.keys():
+        path.chmod(0o600)
+        return found
+    found = {user: found.get(user) or secrets.token_urlsafe(12) for user in ROLES}
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(json.dumps({USER: password}) + "\n")
+        file.write(json.dumps(found) + "\n")
     temporary.replace(path)
-    return password
+    return found
+
+
+def _passwords(path: Path) -> dict[str, str]:
+    """Those that are there already, of our users; none of a file that a killed start broke."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {user: one for user in ROLES if isinstance(one := found.get(user), str) and one}

@@ -59,6 +59,17 @@ class AirflowClient:
         note: str | None = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}")["note"]
         return note
 
+    def result(self, dag_id: str, dag_run_id: str, task_id: str) -> Any:
+        """What a task gave back, as JSON; None where it gave nothing."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}"
+        try:
+            found = self.call("GET", f"{path}/xcomEntries/return_value")["value"]
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+        return json.loads(found) if isinstance(found, str) else found
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request. Raises urllib.error.HTTPError on a status of 400 and above."""
         if not self._token:

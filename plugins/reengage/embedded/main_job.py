@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
@@ -33,6 +34,11 @@ from reengage.sources.detect import source_of
 SAMPLE_PATIENTS = 5000
 SAMPLE_SEED = 7
 RUN_SECONDS = 1800
+TASKS = "tasks"
+"""The role that Airflow's tasks use the store as: they own nothing of it, nor of the ledger."""
+AUDIT = "reengage_audit"
+AUDIT_TASKS = ("verify", "checkpoint", "reconcile")
+"""Those whose results the summary tells."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
         clock.lap("PostgreSQL is up")
         _load_warehouse(layout, server, job, clock)
         store.migrate(store.connect(server.url("store")), layout.home)
+        postgres.ensure_member(server, TASKS, "reengage_tasks")
         relay = RelayProcess(layout.maildir, layout.certificates, layout.logs / "relay.log")
         with relay:
             clock.lap("store migrated, SMTP relay with TLS is up")
@@ -81,14 +88,50 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
                 yield Site(layout, server, flow, variables)
 
 
+class AuditFailedError(ReengageError):
+    """The campaigns ran, and the audit of the ledger found something; the text says what."""
+
+
 def run_campaigns(site: Site, job: Job, console: Console) -> None:
-    """Run every campaign's DAG once and wait. Raises CampaignFailedError naming what failed."""
+    """Run every campaign's DAG once, wait, then the audit's, whatever became of the campaigns.
+
+    Raises CampaignFailedError naming what failed, AuditFailedError where it is the audit alone.
+    """
     found, broken = load_campaigns(site.layout.home)
     for error in broken:
         console.print(f"[red]left out:[/] {error}")
     failed = run_each(site, job, console, found)
+    red = run_audit(site, console)
     if failed or broken:
-        raise CampaignFailedError("\n".join(failed) or "a campaign file is broken, see above")
+        reasons = "\n".join(failed) or "a campaign file is broken, see above"
+        raise CampaignFailedError("\n".join(filter(None, (reasons, red))))
+    if red:
+        raise AuditFailedError(red)
+
+
+def run_audit(site: Site, console: Console) -> str | None:
+    """Run the audit's DAG once and wait; tells what it found in a line, gives why it failed."""
+    client, dag_run_id = site.airflow.client, _new_run_id()
+    client.wait_for_dag(AUDIT)
+    client.unpause(AUDIT)
+    client.trigger(AUDIT, dag_run_id, {})
+    state = _wait(site, {AUDIT: dag_run_id}, console)[AUDIT]
+    found = {task: client.result(AUDIT, dag_run_id, task) for task in AUDIT_TASKS}
+    console.print(f"ledger    {_audited(found)}", soft_wrap=True)
+    return None if state == "success" else _why(site, AUDIT, dag_run_id)
+
+
+def _audited(found: dict[str, Any]) -> str:
+    """What the audit found, in a line; a task that failed or did not run gave nothing."""
+    verified, signed, compared = (found[task] for task in AUDIT_TASKS)
+    parts = [
+        f"{verified['entries']:,} entries, verified" if verified else "[red]not verified[/]",
+        f"checkpoint {signed['size']:,} {signed['root']}" if signed else "[red]no checkpoint[/]",
+        f"{compared['tries']:,} tries reconciled, gaps 0"
+        if compared
+        else "[red]gaps, see below[/]",
+    ]
+    return ", ".join(parts)
 
 
 def run_each(site: Site, job: Job, console: Console, found: Sequence[Campaign]) -> list[str]:
@@ -96,17 +139,20 @@ def run_each(site: Site, job: Job, console: Console, found: Sequence[Campaign]) 
 
     One after the other, as on any day: a cap across campaigns leaves out whoever comes later.
     """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    client = site.airflow.client
+    client, dag_run_id = site.airflow.client, _new_run_id()
     failed = []
     for campaign in sorted(found, key=_first_run):
-        dag_id, dag_run_id = campaign.dag_id, f"manual__{stamp}"
+        dag_id = campaign.dag_id
         client.wait_for_dag(dag_id)
         client.unpause(dag_id)
         client.trigger(dag_id, dag_run_id, {"dry": job.dry})
         if _wait(site, {dag_id: dag_run_id}, console)[dag_id] != "success":
             failed.append(_why(site, dag_id, dag_run_id))
     return failed
+
+
+def _new_run_id() -> str:
+    return f"manual__{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
 
 
 def _first_run(campaign: Campaign) -> tuple[datetime, str]:
@@ -118,10 +164,10 @@ def _first_run(campaign: Campaign) -> tuple[datetime, str]:
 def _wait(site: Site, runs: dict[str, str], console: Console) -> dict[str, str]:
     deadline = monotonic() + RUN_SECONDS
     states = dict.fromkeys(runs, "queued")
-    with console.status("campaigns are running") as status:
+    with console.status("Airflow is at work") as status:
         while any(state in ("queued", "running") for state in states.values()):
             if monotonic() > deadline:
-                raise ProcessError(f"the campaigns did not end within {RUN_SECONDS} s; see var/log")
+                raise ProcessError(f"Airflow did not end within {RUN_SECONDS} s; see var/log")
             sleep(0.3)
             for dag_id, dag_run_id in runs.items():
                 if states[dag_id] in ("queued", "running"):
@@ -166,7 +212,8 @@ def _variables(
     product = {
         "HOME": layout.home,  # also what the DAG files read their campaigns from
         "WAREHOUSE_URL": server.url("warehouse", "extractor"),
-        "STORE_URL": server.url("store"),
+        "STORE_URL": server.url("store", TASKS),
+        "AIRFLOW_URL": airflow.account_url(layout, port),
         "KEYRING": layout.keyring,
         "RELAY_URL_EMBEDDED": relay.url,
         "RELAY_TRUST": relay.ca,

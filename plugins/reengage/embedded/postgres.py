@@ -283,6 +283,21 @@ def _quoted_in_list(path: Path) -> str:
     return '"{}"'.format(str(path).replace('"', '""'))
 
 
+def ensure_member(postgres: Postgres, role: str, of: str) -> None:
+    """A log-in role that may do what the role `of` may, and owns nothing."""
+    engine = create_engine(
+        postgres.url("postgres"), isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
+    with engine.connect() as connection:
+        known = connection.execute(
+            text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}
+        )
+        if not known.first():
+            connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        connection.execute(text(f"GRANT {of} TO {role}"))
+    engine.dispose()
+
+
 def _create_databases(postgres: Postgres) -> None:
     engine = create_engine(
         postgres.url("postgres"), isolation_level="AUTOCOMMIT", hide_parameters=True

@@ -7,6 +7,7 @@ by itself, in SQL, from `as_of`, `zone` and `inactive_days`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -58,9 +59,17 @@ def _parameters(run: Run, day: date, ends: datetime) -> dict[str, Any]:
         "consent_purposes": consent_purposes(campaign),
         "paid": campaign.paid,
         "majority_years": run.practice.age_of_majority,
+        "sensitive_service_lines": list(run.practice.sensitive_service_lines),
+        "sensitive_services": _pattern(run.practice.sensitive_service_lines),
         "categories_allowed": rules.categories("allow", day),
         "categories_denied": rules.categories("deny", day),
     }
+
+
+def _pattern(lines: Sequence[str]) -> str:
+    """A regular expression of PostgreSQL that finds any of these, each as whole words."""
+    found = "|".join(line.replace(" ", r"\W+") for line in lines)
+    return rf"\m({found})\M"
 
 
 def _midnight(run: Run, day: date, days: int) -> datetime:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -27,6 +28,7 @@ from reengage.pipeline import outbox
 from reengage.pipeline.letter import BLANK, blanks, compose_letter, opt_out_links
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
+from reengage.pipeline.trail import complete, ending
 from reengage.templates import Template, load_template
 
 FRAME_LETTERS = 5000
@@ -50,13 +52,20 @@ def check_letters(run: Run, chunk: Chunk) -> int:
         for language in run.campaign.languages
     }
     checked = 0
+    said: list[dict[str, Any]] = []
     with run.store.connect() as connection:
         while drafts := outbox.drafts(connection, run, chunk["number"], FRAME_LETTERS):
             frame = pd.DataFrame([facts(run, draft, templates) for draft in drafts])
-            checks.require(suite.name, checks.check_frame(suite, frame))
+            verdicts = checks.check_frame(suite, frame)
+            said = [{"suite": suite.name, **asdict(verdict)} for verdict in verdicts]
+            with ending(connection, run, said):
+                checks.require(suite.name, verdicts)
             outbox.mark_checked(connection, drafts)
-            connection.commit()
             checked += len(drafts)
+            if len(drafts) == FRAME_LETTERS:  # the last frame commits with the task's end
+                connection.commit()
+        complete(connection, run, rows={"letters": checked}, verdicts=said)
+        connection.commit()
     return checked
 
 

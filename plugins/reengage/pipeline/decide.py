@@ -8,6 +8,7 @@ malformed address or field excludes its patient and stops nobody else.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from functools import lru_cache
@@ -18,9 +19,11 @@ from sqlalchemy import Connection, text
 from reengage import staging
 from reengage.errors import ConfigurationError, LetterError
 from reengage.mail.fields import require_field
+from reengage.pipeline.asking import asking, consent_purposes
 from reengage.pipeline.decisions import Decided, keep
 from reengage.pipeline.run import Run
 from reengage.practice import is_address
+from reengage.reasons import SINCE
 from reengage.sql import load_sql
 
 
@@ -34,30 +37,39 @@ def decide(sink: Connection, run: Run, rows: list[staging.Row]) -> list[Decided]
         against = one.reasons + own
         if not against:
             against = _unwritable(run, one.row)
-        # The day's decision stands once its letter exists; the claim's last look covers the rest.
         decided.append(
-            replace(one, reasons=[] if done else list(dict.fromkeys(against)), done=done)
+            _standing(one, against) if done else replace(one, reasons=list(dict.fromkeys(against)))
         )
     keep(sink, run, decided)
     return decided
+
+
+def _standing(one: Decided, against: list[str]) -> Decided:
+    """The day's decision stands once its letter exists; who has refused since is noted as such.
+
+    Whether the letter still goes is for the claim's last look.
+    """
+    since = [SINCE[code] for code in dict.fromkeys(against) if code in SINCE]
+    return replace(one, reasons=[], notes=one.notes + since, done=True)
 
 
 def keep_decided(sink: Connection, run: Run) -> int:
     """Decide again for those who have a letter of this day and are no candidates any more.
 
     Where the warehouse was loaded between two runs of a day, the letters of the first would
-    otherwise be nobody's, and the day's numbers would not add up.
+    otherwise be nobody's, and the day's numbers would not add up. Of these only what we were told
+    ourselves is noted as a refusal since.
     """
     if run.mode != "live":
         return 0
     return sink.execute(
-        text(
-            "INSERT INTO decision (campaign_date, run_id, patient, reasons, arm)"
-            " SELECT DISTINCT :day, CAST(:run_id AS uuid), patient, CAST('{}' AS text[]), 'write'"
-            " FROM letter WHERE campaign = :campaign AND campaign_date = :day AND rehearsal IS NULL"
-            " ON CONFLICT DO NOTHING"
-        ),
-        {"run_id": run.run_id, "campaign": run.campaign.slug, "day": run.day},
+        text(load_sql(run.settings.home, "outbox/keep_decided.sql")),
+        {
+            "run_id": run.run_id,
+            "campaign": run.campaign.slug,
+            "day": run.day,
+            "consent_purposes": consent_purposes(run.campaign),
+        },
     ).rowcount
 
 
@@ -82,6 +94,9 @@ def _prepared(run: Run, found: staging.Row) -> Decided:
     reasons = list(row.pop("reasons"))
     evidence = row.pop("evidence")
     notes = ["authorization_duplicate"] if row.pop("authorization_duplicate") else []
+    known = {name: evidence.pop(f"{name}_known") for name in ("language", "time_zone")}
+    if not reasons:
+        _require_whole(run, row, known)
     campaign = run.campaign
     patient = run.pseudonym(row["patient_key"])
     if row["language"] not in campaign.languages:
@@ -93,6 +108,23 @@ def _prepared(run: Run, found: staging.Row) -> Decided:
     latest = _valid_until(run)
     row["expires_at"] = min(row["expires_at"] or latest, latest)
     return Decided(row, patient, reasons, notes, evidence)
+
+
+def _require_whole(run: Run, row: staging.Row, known: Mapping[str, bool]) -> None:
+    """Refuse a row that lost what a default would replace unseen, for everybody.
+
+    `known` says of what the patient's record has; the period and its end are the audience's to give
+    where a letter is about an appointment, the period also where it is about a refill.
+    """
+    due = [*(["period_key"] if run.campaign.period in ("appointment", "refill") else []),
+           *(["expires_at"] if run.campaign.period == "appointment" else []),
+           *(name for name, is_known in known.items() if is_known)]  # fmt: skip
+    for name in due:
+        if row[name] is None:
+            raise ConfigurationError(
+                f"the extraction gives no {name} for a candidate who has one; restore"
+                f" sql/extract/parts/, and look at sql/extract/{run.campaign.audience}"
+            )
 
 
 def _unwritable(run: Run, row: staging.Row) -> list[str]:
@@ -127,6 +159,7 @@ def _own_standing(
             "campaign": run.campaign.slug,
             "day": run.day,
             "live": live,
+            "known_until": asking(run)["ends"] if run.day < run.today() and not live else None,
             "cap_days": run.campaign.caps.days_between_letters,
             "any_cap_days": run.campaign.caps.days_after_any_letter,
         },

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from reengage import staging
+from reengage.errors import KeyringError
 from reengage.keys import DataKey
 from reengage.pipeline.run import Run
 
@@ -38,8 +40,36 @@ class Decided:
     """A letter of this very day exists: there is nothing to compose."""
 
 
+def require_month_key(sink: Connection, run: Run) -> None:
+    """Refuse a month that has decisions and has lost their key; makes nothing.
+
+    A new key in its place would leave them closed for good, unnoticed until somebody asks why.
+    Raises KeyringError (SEC-19).
+    """
+    if run.keyring.has_month_key(run.day):
+        return
+    first = run.day.replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    found = sink.execute(
+        text(
+            "SELECT EXISTS (SELECT 1 FROM decision WHERE sealed IS NOT NULL"
+            " AND campaign_date >= :first AND campaign_date < :following)"
+        ),
+        {"first": first, "following": following},
+    ).scalar_one()
+    if found:
+        month = f"{run.day:%Y-%m}"
+        raise KeyringError(
+            f"the decisions of {month} are sealed under a key that is not in the keyring; restore"
+            f" months/{month}.key from the newest key backup. Where there is none, what they rest"
+            f" on is lost: set `sealed` to null in the store's table decision_{run.day:%Y_%m}, and"
+            " start again"
+        )
+
+
 def keep(sink: Connection, run: Run, decided: Sequence[Decided]) -> None:
     """Record the decisions of the run's day; preflight has made its partition."""
+    require_month_key(sink, run)
     key = run.keyring.create_month_key(run.day)
     driver: Any = sink.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY decision ({_COLUMNS}) FROM STDIN") as copy:

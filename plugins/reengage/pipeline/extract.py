@@ -12,7 +12,7 @@ Refuses a warehouse that lacks a view, and one that tells of a patient twice.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,11 @@ from reengage.contract import Contract
 from reengage.errors import ConfigurationError, SourceDataError, StoreError
 from reengage.pipeline.asking import asking
 from reengage.pipeline.decide import decide, keep_decided
+from reengage.pipeline.facts import decided as decided_facts
+from reengage.pipeline.population import counting
 from reengage.pipeline.remember import remember_warehouse
 from reengage.pipeline.run import Run
+from reengage.pipeline.trail import complete
 from reengage.sql import load_sql
 
 ENVELOPE = (
@@ -64,12 +67,13 @@ def extract(run: Run) -> Extracted:
     not answer; an earlier batch then stays as it was.
     """
     key = run.data_key
-    with _connected(run) as source, run.store.begin() as sink:
-        living, inactive = _population(source, run)
+    with _connected(run) as source, run.store.begin() as sink, ExitStack() as stack:
         with _answering():
+            counted = stack.enter_context(counting(source, run))
             remember_warehouse(source, run)
         _forget(sink, run)
-        asked = allowed = eligible = parts = 0
+        asked = allowed = eligible = parts = patients = 0
+        columns: set[str] = set()
         for rows in _candidates(source, run):
             asked += len(rows)
             allowed += sum(not row["reasons"] for row in rows)
@@ -77,13 +81,19 @@ def extract(run: Run) -> Extracted:
             eligible += sum(not one.reasons for one in decided)
             staged = [one.row for one in decided if not one.reasons and not one.done]
             if staged:
+                columns |= set(staged[0])
                 staging.write_part(sink, key, parts, staged)
                 parts += 1
+                patients += len(staged)
         kept = keep_decided(sink, run)
+        with _answering():
+            living, inactive = counted()
         counts = Extracted(living, inactive, asked + kept, eligible + kept, parts)
         loaded_at = source.execute(text("SELECT max(loaded_at) FROM contract.load")).scalar()
         seen = {"asked": asked, "allowed": allowed, "loaded_at": loaded_at}
         _record(sink, run, counts, seen)
+        said = decided_facts(sink, run, run.campaign.sources(), columns)
+        complete(sink, run, facets=said, rows={"batch": patients, "decision": counts.candidates})
     return counts
 
 
@@ -137,15 +147,6 @@ def _answering() -> Iterator[None]:
             " of the contract is missing, has another type or may not be read;"
             " `python -m reengage warehouse check` says which"
         ) from None
-
-
-def _population(source: Connection, run: Run) -> tuple[int, int]:
-    """How many are living and inactive; opens the snapshot that the candidates are read in, too."""
-    with _answering():
-        source.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        statement = load_sql(run.settings.home, "extract/population.sql")
-        found = source.execute(text(statement), asking(run)).one()
-    return found.living, found.inactive
 
 
 def _candidates(source: Connection, run: Run) -> Iterator[list[staging.Row]]:

@@ -24,6 +24,7 @@ from reengage.pipeline import norms
 from reengage.pipeline.asking import asking
 from reengage.pipeline.extract import ENVELOPE
 from reengage.pipeline.run import Run
+from reengage.pipeline.trail import complete, ending
 from reengage.sql import load_sql
 
 FRAME_PARTS = 40
@@ -46,16 +47,14 @@ def gate(run: Run) -> int:
             found[suites.audience] = _check_audience(run, session, suites.audience)
         found[suites.source] = _check_source(run, session)
     record(run, found)
-    for suite, verdicts in found.items():
-        checks.require(suite, verdicts)
     return sum(verdict.success for verdicts in found.values() for verdict in verdicts)
 
 
 def record(run: Run, found: Verdicts) -> None:
-    """Keep the verdicts on the run, whatever they are."""
+    """Keep the verdicts on the run, whatever they are. Raises GateError where one stops it."""
     verdicts = [{"suite": s, **asdict(verdict)} for s, some in found.items() for verdict in some]
     stopping = any(not v["success"] and v["severity"] == "critical" for v in verdicts)
-    with run.store.begin() as connection:
+    with run.store.connect() as connection:
         connection.execute(
             text(
                 "UPDATE run SET gate = :gate, verdicts = CAST(:verdicts AS jsonb)"
@@ -67,6 +66,11 @@ def record(run: Run, found: Verdicts) -> None:
                 "verdicts": json.dumps(verdicts),
             },
         )
+        with ending(connection, run, verdicts):
+            for suite, some in found.items():
+                checks.require(suite, some)
+        complete(connection, run, verdicts=verdicts)
+        connection.commit()
 
 
 def _check_batch(run: Run) -> list[checks.Verdict]:

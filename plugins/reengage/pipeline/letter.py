@@ -18,9 +18,11 @@ from reengage import staging
 from reengage.campaigns import Campaign
 from reengage.compose import compose, opt_out_mailto
 from reengage.errors import LetterError
+from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.extract import ENVELOPE
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
+from reengage.pipeline.trail import complete
 from reengage.templates import Template, format_field, load_template
 
 BLANK = "\N{FULL BLOCK}"
@@ -81,7 +83,10 @@ def write_letters(run: Run, chunk: Chunk) -> int:
     }
     written = 0
     with run.store.connect() as connection:
-        for rows in staging.read_parts(connection, key, range(chunk["first"], chunk["last"] + 1)):
+        parts = range(chunk["first"], chunk["last"] + 1)
+        for number, rows in enumerate(staging.read_parts(connection, key, parts)):
+            if number:  # the part before; the last one commits with the task's end
+                connection.commit()
             due = _due(connection, run, [run.pseudonym(row["patient_key"]) for row in rows])
             letters = [
                 _outbox_row(run, chunk, row, templates[row["language"]])
@@ -89,7 +94,8 @@ def write_letters(run: Run, chunk: Chunk) -> int:
                 if run.pseudonym(row["patient_key"]) in due
             ]
             written += _insert(connection, run, letters)
-            connection.commit()
+        complete(connection, run, rows={"letters": written})
+        connection.commit()
     return written
 
 
@@ -200,7 +206,14 @@ def _outbox_row(run: Run, chunk: Chunk, row: staging.Row, template: Template) ->
         "sealed": run.data_key.seal(letter.to_bytes(), bound_to=f"letter/{identity}"),
         "template_sha256": template.digest,
         "expires_at": row["expires_at"],
+        "recipient_id": recipient_pseudonym(run, row["recipient"]),
+        "authorization_id": _authorization_id(run, row["authorization_key"]),
     }
+
+
+def _authorization_id(run: Run, key: str | None) -> str | None:
+    """What the form that a letter rests on is called outside the vault."""
+    return run.keyring.pseudonym("authorization", key) if key else None
 
 
 def comparable(value: object) -> str:

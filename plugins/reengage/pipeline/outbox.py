@@ -8,11 +8,12 @@
     composed | deferred -> deferred                 (its send window is closed)
     composed            -> rehearsed                (the letter of a dry run or a replay, no other)
 
-No other change is possible through these functions. `attempted` is committed before the first octet
-of DATA, so a letter whose task dies afterwards is `unknown`: it may have been delivered, and is
-never sent again by a retry. A letter only `claimed` was certainly not offered to the relay, and is
-released. Each attempt carries the claim it was made under, so that a task which Airflow gave up on
-cannot mark what its retry has since taken.
+No other change is possible through these functions, and what became of a letter is recorded in the
+ledger by the same transaction. `attempted` is committed before the first octet of DATA, so a letter
+whose task dies afterwards is `unknown`: it may have been delivered, and is never sent again by a
+retry. A letter only `claimed` was certainly not offered to the relay, and is released. Each attempt
+carries the claim it was made under, so that a task which Airflow gave up on cannot mark what its
+retry has since taken.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from sqlalchemy import Connection, Row, text
 
 from reengage.errors import StoreError
 from reengage.pipeline.decide import recipient_pseudonym
+from reengage.pipeline.disclosure import disclose, intend
 from reengage.pipeline.letter import Addressed, identity_of
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
@@ -95,14 +97,16 @@ def mark_checked(connection: Connection, checked: Sequence[Draft]) -> None:
 def recover(connection: Connection, run: Run, chunk: int) -> int:
     """Settle what an earlier try of this chunk left: gives the number of letters now `unknown`."""
     release(connection, run, chunk)
-    return connection.execute(
+    unknown = connection.execute(
         text(
             "UPDATE letter SET state = 'unknown', reason = 'interrupted_after_attempt',"
             " settled_at = clock_timestamp()"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'attempted'"
+            " RETURNING letter_id"
         ),
         {"run_id": run.run_id, "chunk": chunk},
-    ).rowcount
+    ).scalars()
+    return disclose(connection, run, list(unknown))
 
 
 def release(connection: Connection, run: Run, chunk: int, token: UUID | None = None) -> None:
@@ -127,7 +131,7 @@ def withhold_too_late(connection: Connection, run: Run, chunk: int | None = None
     of the campaign: rehearsals that were never played, and for a live run the real ones. Those
     claimed or attempted are for `recover`.
     """
-    return connection.execute(
+    withheld = connection.execute(
         text(
             "UPDATE letter SET state = 'withheld', reason = 'too_late',"
             " settled_at = clock_timestamp()"
@@ -135,6 +139,7 @@ def withhold_too_late(connection: Connection, run: Run, chunk: int | None = None
             " AND expires_at <= :now AND CASE WHEN CAST(:chunk AS int) IS NULL"
             " THEN rehearsal IS NOT NULL OR :live"
             " ELSE rehearsal IS NULL AND sender_run_id = :run_id AND chunk = :chunk END"
+            " RETURNING letter_id"
         ),
         {
             "campaign": run.campaign.slug,
@@ -143,7 +148,8 @@ def withhold_too_late(connection: Connection, run: Run, chunk: int | None = None
             "run_id": run.run_id,
             "chunk": chunk,
         },
-    ).rowcount
+    ).scalars()
+    return disclose(connection, run, list(withheld))
 
 
 def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) -> list[Queued]:
@@ -179,8 +185,11 @@ def claim(
     denied: Mapping[UUID, str],
     consents: Mapping[UUID, Mapping[str, str | None]],
     warehouse_read_at: datetime,
+    baa_id: str,
 ) -> list[Queued]:
     """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
+
+    The ledger has the intent to offer them, under this agreement, in the same transaction.
 
     `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`; `consents`
     purpose to the signing of the form that counts: a revocation of it that we know of counts from
@@ -215,7 +224,9 @@ def claim(
             "no letter of the batch could be claimed: the warehouse took longer than a minute to"
             " answer, or another try of this task is at work; clear the task when that has ended"
         )
+    disclose(connection, run, [row.letter_id for row in moved if row.state == "withheld"])
     claimed = {row.letter_id for row in moved if row.state == "claimed"}
+    intend(connection, run, sorted(claimed), baa_id)
     return [one for one in letters if one.letter_id in claimed]
 
 
@@ -236,6 +247,7 @@ def mark_attempted(connection: Connection, letter_id: UUID, token: UUID) -> None
 
 def settle(
     connection: Connection,
+    run: Run,
     letter_id: UUID,
     token: UUID,
     state: Outgoing,
@@ -246,13 +258,14 @@ def settle(
 
     Only a letter that was attempted can be `sent` or `unknown`.
     """
-    connection.execute(
+    moved = connection.execute(
         text(
             "UPDATE letter SET state = :state, reason = :reason, settled_at = clock_timestamp(),"
             " evidence = CAST(:evidence AS jsonb)"
             " WHERE letter_id = :letter_id AND claim = :claim"
             " AND (state IN ('attempted', 'unknown')"
             "      OR (state = 'claimed' AND :state IN ('refused', 'deferred')))"
+            " RETURNING letter_id"
         ),
         {
             "letter_id": letter_id,
@@ -261,7 +274,8 @@ def settle(
             "reason": reason,
             "evidence": json.dumps(evidence),
         },
-    )
+    ).scalars()
+    disclose(connection, run, list(moved))
 
 
 def defer(connection: Connection, letters: Sequence[Queued], reason: str) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from reengage import staging
 from reengage.errors import GateError
 from reengage.pipeline.run import Run
+from reengage.pipeline.trail import complete
 
 MAX_CHUNKS = 32
 """Airflow's scheduler slows down with hundreds of mapped tasks; parts share a chunk beyond this."""
@@ -41,6 +42,7 @@ def plan(run: Run) -> list[Chunk]:
         chunks = _chunks(staging.part_numbers(connection, run.run_id))
         open_letters = _take_over(connection, run, len(chunks) or 1) if run.mode == "live" else 0
         _refuse_above_cap(connection, run)
+        complete(connection, run)
     return chunks or ([Chunk(number=0, first=0, last=-1)] if open_letters else [])
 
 

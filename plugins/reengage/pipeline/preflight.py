@@ -20,8 +20,11 @@ from reengage import checks, refusals, relay, store
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
+from reengage.pipeline.configuration import note_changes
+from reengage.pipeline.decisions import require_month_key
 from reengage.pipeline.letter import blanks, compose_letter
 from reengage.pipeline.run import Mode, Run, local_day, recorded_day
+from reengage.pipeline.trail import Trail, complete
 from reengage.settings import Settings
 from reengage.templates import load_template
 from reengage.vendors import Baa, require_baa, require_host
@@ -47,6 +50,7 @@ def preflight(
     day: date | None = None,
     scheduled_for: datetime | None = None,
     dry: bool = False,
+    trail: Trail | None = None,
 ) -> Run:
     """Check everything that must hold before a patient is read, and open the run.
 
@@ -61,7 +65,7 @@ def preflight(
         raise ConfigurationError(
             f"campaign date {day} is in the future (today is {today}); name today or a past day"
         )
-    run = Run(run_id, day, _mode(day, today, dry=dry), campaign, settings)
+    run = Run(run_id, day, _mode(day, today, dry=dry), campaign, settings, trail)
     baa = require_baa(run.vendor, today)
     _load_everything(run)
     if run.mode == "live":
@@ -139,5 +143,8 @@ def _record(run: Run, dag_run_id: str, baa: Baa) -> None:
         )
         # Here, where nothing waits long for the lock that a new partition takes.
         connection.execute(text("SELECT ensure_decision_month(:day)"), {"day": run.day})
+        require_month_key(connection, run)  # SEC-19
         # Within the transaction: a key that cannot be made leaves no run without one behind.
         run.keyring.create_data_key(run.run_id)
+        note_changes(connection, run)
+        complete(connection, run)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
@@ -20,10 +20,13 @@ from reengage import store, warehouse
 from reengage.campaigns import Campaign, load_campaign
 from reengage.contract import Contract, load_contract
 from reengage.errors import StoreError
-from reengage.keys import DataKey, Keyring, open_keyring
+from reengage.keys import DataKey, Keyring, digest, open_keyring
 from reengage.practice import Practice, load_practice
 from reengage.settings import Settings
 from reengage.vendors import Vendor, load_vendors, require_vendor
+
+if TYPE_CHECKING:
+    from reengage.pipeline.trail import Trail
 
 Mode = Literal["live", "dry", "replay"]
 _RUNS = UUID("3f0d1d3e-5d1c-4e0b-9d0f-6a4c6f2f8f11")
@@ -38,6 +41,8 @@ class Run:
     mode: Mode
     campaign: Campaign
     settings: Settings = field(repr=False)
+    trail: Trail | None = field(default=None, repr=False)
+    """The run events of the task at work; None = the corridor did not open the room."""
 
     @property
     def rehearsal(self) -> UUID | None:
@@ -63,6 +68,15 @@ class Run:
     def keyring(self) -> Keyring:
         """The practice's keys."""
         return open_keyring(self.settings.keyring)
+
+    @cached_property
+    def suites_sha256(self) -> str:
+        """Digest of all suites that a letter of the campaign passes."""
+        files = (
+            self.settings.home / "expectations" / f"{name}.json"
+            for name in sorted(self.campaign.suites.names())
+        )
+        return digest(b"".join(digest(path.read_bytes()).encode() for path in files))
 
     @property
     def data_key(self) -> DataKey:
@@ -98,7 +112,7 @@ def local_day(instant: datetime, campaign: Campaign) -> date:
     return instant.astimezone(ZoneInfo(campaign.time_zone)).date()
 
 
-def resume(settings: Settings, slug: str, run_id: UUID) -> Run:
+def resume(settings: Settings, slug: str, run_id: UUID, trail: Trail | None = None) -> Run:
     """The run as preflight recorded it. Raises StoreError when preflight has not.
 
     A live run whose day has passed goes on as a replay: what it left open is for the campaign's
@@ -113,7 +127,7 @@ def resume(settings: Settings, slug: str, run_id: UUID) -> Run:
     campaign = load_campaign(settings.home, slug)
     passed = found.campaign_date < local_day(settings.now(), campaign)
     mode: Mode = "replay" if found.mode == "live" and passed else found.mode
-    return Run(run_id, found.campaign_date, mode, campaign, settings)
+    return Run(run_id, found.campaign_date, mode, campaign, settings, trail)
 
 
 def recorded_day(settings: Settings, run_id: UUID) -> date | None:

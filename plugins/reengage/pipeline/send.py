@@ -30,10 +30,12 @@ from reengage.errors import StoreError
 from reengage.pipeline import outbox, window
 from reengage.pipeline.asking import asking_now
 from reengage.pipeline.decide import recipient_pseudonym
+from reengage.pipeline.facts import disclosed
 from reengage.pipeline.letter import comparable
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.preflight import endpoint
 from reengage.pipeline.run import Run
+from reengage.pipeline.trail import complete
 from reengage.sql import load_sql
 
 LOOK_SECONDS = 60
@@ -66,6 +68,7 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
     again_at = None
     with run.store.connect() as connection:
         outbox.recover(connection, run, number)
+        connection.commit()  # who waits for a letter must not hold the ledger
         outbox.withhold_too_late(connection, run, number)
         connection.commit()
         if run.mode == "live":
@@ -74,8 +77,11 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
             # Of a live run that was cleared on a later day: for the next live run to take over.
             outbox.defer_open(connection, run, number, "run_became_a_replay")
             _rehearse(connection, run, number)
+        letters = _counts(connection, run, number)
+        if again_at is None:
+            complete(connection, run, facets=disclosed(connection, run, number))
         connection.commit()
-        return Sent(_counts(connection, run, number), again_at)
+        return Sent(letters, again_at)
 
 
 class _Sender:
@@ -132,7 +138,7 @@ class _Sender:
         self._connection.commit()
 
     def _claim(self, letters: Sequence[outbox.Queued]) -> list[outbox.Queued]:
-        endpoint(self._run)  # the agreement and the host, also while the connection is warm
+        baa = endpoint(self._run).baa  # and the host, also while the connection is warm
         self._ensure_relay()  # before the claim: a relay that is down claims nothing
         # What a store restored from a backup, or a recording that died, has yet to learn (SEC-08).
         refusals.replay(self._connection, self._run.settings.journal_path)
@@ -147,6 +153,7 @@ class _Sender:
             denied=look.denied,
             consents=look.consents,
             warehouse_read_at=read_at,
+            baa_id=baa.id,
         )
         self._connection.commit()
         return claimed
@@ -184,7 +191,13 @@ class _Sender:
         reason = None if outcome.kind == "sent" else outcome.reason
         evidence = {**asdict(connection.evidence), **asdict(outcome)}
         outbox.settle(
-            self._connection, queued.letter_id, self._token, outcome.kind, reason, evidence
+            self._connection,
+            self._run,
+            queued.letter_id,
+            self._token,
+            outcome.kind,
+            reason,
+            evidence,
         )
         self._connection.commit()
 

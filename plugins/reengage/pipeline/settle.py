@@ -15,7 +15,9 @@ from sqlalchemy import Connection, text
 
 from reengage.errors import StoreError
 from reengage.pipeline import outbox
+from reengage.pipeline.facts import disclosed
 from reengage.pipeline.run import Run
+from reengage.pipeline.trail import complete
 from reengage.sql import load_sql
 
 FINAL = ("sent", "refused", "unknown", "withheld", "rehearsed")
@@ -52,6 +54,7 @@ def settle(run: Run) -> dict[str, int]:
             text("UPDATE run SET finished_at = now() WHERE run_id = :run_id"),
             {"run_id": run.run_id},
         )
+        complete(connection, run, facets=disclosed(connection, run))
     return totals
 
 
@@ -75,6 +78,7 @@ def shred(run: Run) -> int:
                 {"run_id": run_id},
             )
             destroyed += 1
+        complete(connection, run)
     return destroyed
 
 

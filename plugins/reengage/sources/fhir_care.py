@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from reengage.sources.fhir_element import Element
+from reengage.sources.fhir_instruction import is_mailable
 from reengage.sources.fhir_labels import categories
 
 Row = list[Any]
@@ -40,6 +41,9 @@ INTENTS = {
     "proposal": False, "plan": False, "filler-order": False, "instance-order": False,
     "option": False,
 }  # fmt: skip
+UNFIT = ""
+"""The instruction of a medicine that no letter may show: its dosage is then empty, and whoever
+takes it is excluded as `field_unusable`, and counted."""
 _DAYS = {"h": 1 / 24, "d": 1.0, "wk": 7.0, "mo": 30.0, "a": 365.0}
 """Days of a unit of UCUM; a month is short, so that a supply is not taken for longer than it is."""
 
@@ -129,6 +133,9 @@ def medication_request_rows(resource: Element, today: date) -> Iterator[Row]:
     instruction = next(
         (t for d in resource.each("dosageInstruction") if (t := d.text("text"))), None
     )
+    if not is_mailable(name, instruction):
+        # Searched for a sensitive medicine, and shown to nobody.
+        searched, instruction = f"{searched} {instruction or ''}", UNFIT
     end = _course_end(resource, start)
     if status == "ended":
         # R4 has no place for when; the earliest moment that the resource allows.

@@ -1,14 +1,17 @@
 -- May this patient be written to? All reasons against it, in the order in which a report names the
--- first, and the rows that they rest on. Asked of the relation `asked (patient_key, medication_key)`.
+-- first, and the rows that they rest on. Asked of the relation `audience (patient_key,
+-- appointment_key, medication_key)`, one row per patient.
 -- Parameters: as_of, ends, zone, slug, campaigns (every slug there is), majority_years; consent_purposes: all that must be on file
 -- ('email' = opt-in to e-mail, 'marketing' = 45 CFR 164.508), the one to cite first; paid;
--- categories_allowed, categories_denied: 'NE/hiv' where a reviewed rule of the state says so.
+-- categories_allowed, categories_denied: 'NE/hiv' where a reviewed rule of the state says so;
+-- sensitive_services: a pattern of the words that neither service line nor place may hold.
 -- Missing knowledge is a no: an unknown patient, contact, consent or rule excludes.
 person AS (
     SELECT
-        asked.patient_key, p.birth_date, p.death_date, p.language, p.time_zone, p.state,
+        audience.patient_key, p.birth_date, p.death_date, p.language, p.time_zone, p.state,
         p.sensitive_programme,
-        -- Who is not known to be of age is a minor (PRV-16).
+        -- Who is not known to be of age is a minor (PRV-16). Counted back from the day, a birth on
+        -- 29 February is of age on 1 March where the year has no such day.
         (p.birth_date <= :as_of - CAST(:majority_years AS int) * INTERVAL '1 year') IS NOT TRUE AS minor,
         c.confidential_channel, c.bounced_at,
         -- The address that was asked for wins over the one on file (PRV-21).
@@ -16,10 +19,10 @@ person AS (
         CASE WHEN c.confidential_channel IS NULL THEN c.verified_at
              ELSE c.confidential_verified_at END AS verified_at,
         m.sensitive_class
-    FROM asked
-    LEFT JOIN contract.patient AS p ON p.patient_key = asked.patient_key
-    LEFT JOIN contract.contact AS c ON c.patient_key = asked.patient_key
-    LEFT JOIN contract.medication AS m ON m.medication_key = asked.medication_key
+    FROM audience
+    LEFT JOIN contract.patient AS p ON p.patient_key = audience.patient_key
+    LEFT JOIN contract.contact AS c ON c.patient_key = audience.patient_key
+    LEFT JOIN contract.medication AS m ON m.medication_key = audience.medication_key
 ),
 programme AS (
     SELECT
@@ -48,6 +51,7 @@ needed AS (
 form AS (
     SELECT
         needed.patient_key, needed.purpose, needed.rank, a.authorization_key, a.signed_at,
+        a.representative_key AS signed_by,
         CASE
             WHEN a.authorization_key IS NULL THEN needed.missing
             WHEN a.revoked_at < a.signed_at THEN 'authorization_contradictory'
@@ -76,11 +80,13 @@ form AS (
             WHEN needed.purpose = 'marketing' AND CAST(:paid AS boolean)        -- PRV-08
              AND a.remuneration_stated IS NOT TRUE
             THEN 'remuneration_unstated'
-            -- Who signs for a minor must act for them; who is of age signs alone (PRV-15, PRV-16).
-            WHEN CASE WHEN needed.minor THEN signer.blocked IS NOT FALSE
+            -- Who signs for a minor must act for all of their care; who is of age signs alone
+            -- (PRV-15, PRV-16).
+            WHEN CASE WHEN needed.minor
+                      THEN signer.blocked IS NOT FALSE OR signer.limited_by IS NOT NULL
                       ELSE a.representative_key IS NOT NULL
                         OR CAST(a.signed_at AT TIME ZONE :zone AS date)
-                           < needed.birth_date + CAST(:majority_years AS int) * INTERVAL '1 year' END
+                           - CAST(:majority_years AS int) * INTERVAL '1 year' < needed.birth_date END
             THEN 'authorization_signer'
         END AS fault
     FROM needed
@@ -93,7 +99,7 @@ form AS (
 -- The form that counts for a purpose: a sound one before a faulty one, then the newest.
 consent AS (
     SELECT DISTINCT ON (patient_key, purpose)
-        patient_key, purpose, rank, authorization_key, signed_at, fault,
+        patient_key, purpose, rank, authorization_key, signed_at, signed_by, fault,
         count(*) FILTER (WHERE fault IS NULL) OVER (PARTITION BY patient_key, purpose) AS sound
     FROM form
     ORDER BY patient_key, purpose, (fault IS NULL) DESC, signed_at DESC NULLS LAST, authorization_key
@@ -106,43 +112,57 @@ consented AS (
         max(sound) > 1 AS twice,
         array_remove(array_agg(DISTINCT fault), NULL) AS faults,
         jsonb_agg(jsonb_build_object('purpose', purpose, 'form', authorization_key,
-                                     'signed_at', signed_at, 'fault', fault) ORDER BY rank) AS forms
+                                     'signed_at', signed_at, 'signed_by', signed_by, 'fault', fault)
+                  ORDER BY rank) AS forms
     FROM consent
     GROUP BY patient_key
 ),
+-- Whose address a minor's letters go to: whoever signed the opt-in to e-mail that counts (PRV-15).
 guardian AS (
     SELECT
-        person.patient_key,
-        bool_and(r.blocked IS NOT FALSE) AS all_blocked,
-        bool_and(r.blocked IS NOT FALSE OR r.limited_by IS NOT NULL) AS all_barred,
-        min(r.email) FILTER (WHERE r.blocked IS FALSE AND r.limited_by IS NULL
-                               AND r.verified_at < :ends) AS email
-    FROM person
-    JOIN contract.representative AS r ON r.patient_key = person.patient_key
-    GROUP BY person.patient_key
+        consent.patient_key,
+        bool_or(r.blocked IS NOT FALSE) AS blocked,
+        bool_or(r.limited_by IS NOT NULL) AS limited,
+        min(r.email) FILTER (WHERE r.verified_at < :ends) AS email
+    FROM consent
+    JOIN contract.representative AS r
+      ON r.patient_key = consent.patient_key AND r.representative_key = consent.signed_by
+    WHERE consent.purpose = 'email'
+    GROUP BY consent.patient_key
 ),
 restricted AS (
-    SELECT asked.patient_key, min(r.since) AS since
-    FROM asked
-    JOIN contract.restriction AS r ON r.patient_key = asked.patient_key
+    SELECT audience.patient_key, min(r.since) AS since
+    FROM audience
+    JOIN contract.restriction AS r ON r.patient_key = audience.patient_key
     -- In force at any moment of the day.
     WHERE r.since < :ends
       AND (r.until IS NULL OR r.until >= CAST(:ends AS timestamptz) - INTERVAL '1 day')
-    GROUP BY asked.patient_key
+    GROUP BY audience.patient_key
 ),
 opted_out AS (
-    SELECT asked.patient_key, min(o.at) AS at
-    FROM asked
-    JOIN contract.opt_out AS o ON o.patient_key = asked.patient_key
+    SELECT audience.patient_key, min(o.at) AS at
+    FROM audience
+    JOIN contract.opt_out AS o ON o.patient_key = audience.patient_key
     WHERE o.at < :ends AND (o.campaign IS NULL OR o.campaign = :slug
       -- A word that is no campaign of ours may mean all of them.
       OR o.campaign <> ALL(CAST(:campaigns AS text[])))
-    GROUP BY asked.patient_key
+    GROUP BY audience.patient_key
 ),
--- Whom to write to: the patient, or who acts for a minor.
+-- A kind of care that the appointment's service line or place would betray (PRV-32).
+service AS (
+    SELECT audience.patient_key, min(lower(found.words[1])) AS words
+    FROM audience
+    JOIN contract.appointment AS a ON a.appointment_key = audience.appointment_key
+    CROSS JOIN regexp_match(translate(concat_ws(' ', a.service_line, a.location), '_', ' '),
+                            CAST(:sensitive_services AS text), 'i') AS found (words)
+    -- Where no letter is about an appointment, none of the warehouse's is read.
+    WHERE audience.appointment_key IS NOT NULL AND found.words IS NOT NULL
+    GROUP BY audience.patient_key
+),
+-- Whom to write to: the patient, or who signed for a minor.
 addressed AS (
     SELECT
-        person.*, guardian.all_blocked, guardian.all_barred,
+        person.*, guardian.blocked, guardian.limited,
         CASE WHEN person.minor THEN guardian.email ELSE person.email END AS recipient,
         -- A representative's address is taken only once it was confirmed.
         person.minor OR person.verified_at < :ends AS verified
@@ -168,11 +188,10 @@ standing AS (
             CASE WHEN who.confidential_channel <> 'email'                                     -- PRV-21
                    OR (who.minor AND who.confidential_channel IS NOT NULL)
                  THEN 'confidential_channel' END,
-            CASE WHEN who.recipient IS NULL THEN CASE
-                     WHEN NOT who.minor THEN 'no_address'
-                     WHEN who.all_blocked THEN 'representative_blocked'                       -- PRV-16
-                     WHEN who.all_barred THEN 'representative_limited'                        -- PRV-15
-                     ELSE 'minor_without_representative' END                                  -- PRV-15
+            CASE WHEN who.minor AND who.blocked THEN 'representative_blocked'                 -- PRV-16
+                 WHEN who.minor AND who.limited THEN 'representative_limited'                 -- PRV-15
+                 WHEN who.minor AND who.recipient IS NULL THEN 'minor_without_representative' -- PRV-15
+                 WHEN who.recipient IS NULL THEN 'no_address'
                  WHEN who.verified IS NOT TRUE THEN 'address_unverified'                      -- PRV-23
                  WHEN NOT who.minor AND who.bounced_at < :ends                                -- PRV-23
                   AND who.bounced_at >= who.verified_at THEN 'address_bounced' END,
@@ -180,7 +199,8 @@ standing AS (
                    OR (who.sensitive_programme IS NOT FALSE AND programme.patient_key IS NULL)
                  THEN 'sensitive_programme' END,
             CASE WHEN programme.unreviewed THEN 'no_jurisdiction_rule' END,                   -- PRV-33
-            CASE WHEN who.sensitive_class IS NOT NULL THEN 'sensitive_medicine' END           -- PRV-32
+            CASE WHEN who.sensitive_class IS NOT NULL THEN 'sensitive_medicine' END,          -- PRV-32
+            CASE WHEN service.patient_key IS NOT NULL THEN 'sensitive_service_line' END       -- PRV-32
         ], NULL) AS reasons,
         consented.twice AS authorization_duplicate,
         jsonb_build_object(
@@ -188,11 +208,12 @@ standing AS (
             'opted_out_at', opted_out.at, 'death_date', who.death_date, 'minor', who.minor,
             'verified_at', who.verified_at, 'bounced_at', who.bounced_at,
             'confidential_channel', who.confidential_channel, 'programmes', programme.categories,
-            'medicine_class', who.sensitive_class
+            'medicine_class', who.sensitive_class, 'service', service.words
         ) AS evidence
     FROM addressed AS who
     JOIN consented ON consented.patient_key = who.patient_key
     LEFT JOIN programme ON programme.patient_key = who.patient_key
     LEFT JOIN restricted ON restricted.patient_key = who.patient_key
     LEFT JOIN opted_out ON opted_out.patient_key = who.patient_key
+    LEFT JOIN service ON service.patient_key = who.patient_key
 )

@@ -74,8 +74,10 @@ CREATE VIEW described AS SELECT name AS description FROM medication_requests;
 CREATE TABLE prescriptions AS
 SELECT
     m.id, m.patient, x.name,
-    -- Strength and form from the name, then the instruction as it is written.
+    -- Strength and form from the name, then the instruction as it is written; an empty one is not fit
+    -- for a letter, and then nothing is.
     CASE WHEN m.instruction IS NULL THEN x.dosage_text
+         WHEN m.instruction = '' THEN ''
          ELSE concat_ws(', ', nullif(x.dosage_text, 'as prescribed'), m.instruction) END AS dosage_text,
     m.start_at,
     least(m.end_at, (

@@ -1,0 +1,54 @@
+"""The audit's DAG files: their shape, and that there is a mirror only where it is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dags.test_dag_files import parse
+from reengage.settings import HOME
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """With a mirror."""
+    found = parse(HOME, tmp_path_factory.mktemp("airflow"), MIRROR_URL="https://lineage.test")
+    assert found["errors"] == {}
+    return found
+
+
+@pytest.fixture
+def audit(parsed: dict[str, Any]) -> dict[str, Any]:
+    dag: dict[str, Any] = parsed["dags"]["reengage_audit"]
+    return dag
+
+
+def test_parsing_reaches_for_nothing(parsed: dict[str, Any]) -> None:
+    assert (parsed["reached"], parsed["heavy"]) == ([], [])
+
+
+def test_nothing_is_signed_or_archived_unless_it_was_verified(audit: dict[str, Any]) -> None:
+    below = {name: task["downstream"] for name, task in audit["tasks"].items()}
+    assert below == {
+        "verify": ["checkpoint", "reconcile"],
+        "checkpoint": ["archive"],
+        "archive": [],
+        "reconcile": [],
+    }
+    rules = {name: task["rule"] for name, task in audit["tasks"].items()}
+    assert rules == dict.fromkeys(below, "all_success") | {"reconcile": "all_done"}
+
+
+def test_it_runs_daily_and_nobody_has_to_switch_it_on(audit: dict[str, Any]) -> None:
+    assert audit["cron"].split(" ", 2)[2] == "* * *"
+    assert (audit["catchup"], audit["max_active_runs"], audit["paused"]) == (False, 1, False)
+    assert audit["params"] == {"accept": False}
+    assert {task["retries"] for task in audit["tasks"].values()} == {2}
+    assert audit["doc"].startswith("The audit of the ledger, daily")
+
+
+def test_the_mirror_runs_every_five_minutes_where_it_is_wanted(parsed: dict[str, Any]) -> None:
+    mirror = parsed["dags"]["reengage_ledger_mirror"]
+    assert mirror["cron"] == "*/5 * * * *"
+    assert (mirror["max_active_runs"], mirror["paused"]) == (1, False)
+    assert sorted(mirror["tasks"]) == ["mirror"]

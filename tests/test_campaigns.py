@@ -132,6 +132,10 @@ FAULTS = {
     "no days": ("inactive_days: 180", "inactive_days: 0", [7], "should be greater than 0"),
     "half held out and more": ("0.1", "0.51", [19], "less than or equal to 0.5"),
     "not a number": ("0.1", ".nan", [19], "holdout_share: input should be"),
+    "a slug that the audit has": (
+        "slug: health_education", "slug: audit", [4],
+        "a DAG of the ledger's has this name; take another",
+    ),
     "a slug unlike the file": (
         "slug: health_education", "slug: health_educations", [4],
         "slug 'health_educations' differs from the file's name 'health_education'; make them equal",

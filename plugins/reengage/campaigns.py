@@ -169,6 +169,13 @@ class Campaign(_Strict):
         gt=0, le=60, description="days after which an unsent letter is too late"
     )
 
+    @field_validator("slug")
+    @classmethod
+    def _is_free(cls, value: str) -> str:
+        if value in ("audit", "ledger_mirror"):
+            raise ValueError("a DAG of the ledger's has this name; take another")
+        return value
+
     @field_validator("schedule")
     @classmethod
     def _is_cron(cls, value: str) -> str:

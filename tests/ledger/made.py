@@ -143,5 +143,5 @@ def two_days(made: Ledger, after_first: Callable[[], object] = lambda: None) -> 
     made.append(event(OPEN_RUN, "START"), intent(*range(3, 303)))
     made.append(*(disclosure(number) for number in range(3, 303)))
     made.sign()
-    made.append(access("export"), access("trail", "Ann Müller"))  # not for the quick look
+    made.append(access("export"), access("trail", "Ann \U0001f58b"))  # not for the quick look
     made.append(*(disclosure(number) for number in range(303, 306)))

@@ -15,6 +15,8 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 from daily import Practice
 from reengage.errors import GateError, LedgerError, StoreError
+from reengage.ledger.append import append
+from reengage.ledger.records import run_event
 from reengage.lineage.events import TaskRun
 from reengage.pipeline import gate as gates
 from reengage.pipeline import trail
@@ -207,6 +209,23 @@ def test_a_try_that_waited_goes_on_and_one_that_ended_does_not_begin_again(
     corridor.preflight()
     with pytest.raises(LedgerError, match="ended"):
         corridor.begin("preflight")
+
+
+def test_a_task_that_was_given_up_and_still_lives_commits_nothing_more(
+    corridor: Corridor,
+) -> None:
+    """Airflow called it dead and the audit closed its try; its work must not count (OLN-02)."""
+    corridor.preflight()
+    assert corridor.run
+    run = replace(corridor.run, trail=corridor.begin("extract"))
+    closed = {**events(corridor.practice)[-1], "eventType": "ABORT"}
+    with run.store.begin() as connection:
+        append(connection, run.keyring, [run_event(closed)])
+    with pytest.raises(LedgerError, match="ended"):
+        extract(run)
+    [counted] = corridor.practice.rows("SELECT candidates FROM run")
+    assert counted["candidates"] is None
+    assert told(corridor.practice)[-1] == ("extract", "ABORT")
 
 
 def test_nothing_begins_where_the_ledger_cannot_be_written(corridor: Corridor) -> None:

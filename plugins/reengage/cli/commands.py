@@ -51,7 +51,7 @@ def ui(options: Namespace) -> int:
     with main_job.site(Layout(HOME), job, console, port=options.port) as site:
         try:
             main_job.run_campaigns(site, job, console)
-        except main_job.CampaignFailedError as error:
+        except (main_job.CampaignFailedError, main_job.AuditFailedError) as error:
             console.print(f"[red]{error}[/]")
         _summary(site, job, console)
         flow = site.airflow

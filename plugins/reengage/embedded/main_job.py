@@ -101,7 +101,10 @@ def run_campaigns(site: Site, job: Job, console: Console) -> None:
     for error in broken:
         console.print(f"[red]left out:[/] {error}")
     failed = run_each(site, job, console, found)
-    red = run_audit(site, console)
+    try:
+        red = run_audit(site, console)
+    except ProcessError as error:  # what failed before it is told all the same
+        red = f"{AUDIT}: {error}"
     if failed or broken:
         reasons = "\n".join(failed) or "a campaign file is broken, see above"
         raise CampaignFailedError("\n".join(filter(None, (reasons, red))))

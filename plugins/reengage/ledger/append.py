@@ -55,7 +55,6 @@ def append(connection: Connection, keyring: Keyring, records: Sequence[Record]) 
         (first + n, record.kind, record.subject, leaf, entry)
         for n, (record, leaf, entry) in enumerate(zip(records, leaves, entries, strict=True))
     ])  # fmt: skip
-    connection.commit()
     frontier = head.frontier.extended(leaves)
     connection.execute(
         text("UPDATE ledger_head SET size = :size, peaks = :peaks, recorded_at = :at, mac = :mac"),

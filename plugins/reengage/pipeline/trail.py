@@ -48,16 +48,12 @@ def start(settings: Settings, slug: str, task: TaskRun) -> Trail:
     Raises LedgerError when it has ended already, StoreError when the store does not answer.
     """
     keyring = open_keyring(settings.keyring)
+    found = _static(settings, slug, task)
     try:
         with store.connect(settings.store_url).begin() as connection:
             known = _known(connection, task)
-            if known & set(ENDS):
-                raise LedgerError(
-                    f"the ledger has this try of {task.job_name} as ended; clear the task, so that"
-                    " it begins as a new try"
-                )
+            _require_open(known, task)
             kind: EventType = "RUNNING" if known else "START"
-            found = _static(settings, slug, task)
             append(connection, keyring, [_event(kind, task, *found)])
     except SQLAlchemyError as error:
         raise _unanswered(error) from None
@@ -129,6 +125,7 @@ def _end(
     found = datasets_of(trail.task.task, run.campaign, run.contract, run.settings.home)
     found = with_assertions(with_rows(found, rows), verdicts)
     jobs = events.job_facets_of(run.campaign)
+    _require_open(_known(connection, trail.task), trail.task)
     append(connection, run.keyring, [_event(kind, trail.task, found, jobs, facets)])
     trail.ended = True
 
@@ -163,8 +160,18 @@ def _static(settings: Settings, slug: str, task: TaskRun) -> tuple[Datasets, Map
         return Datasets(), {}
 
 
+def _require_open(known: set[str], task: TaskRun) -> None:
+    """One end: a try that Airflow gave up on and the audit closed may do no more (OLN-02)."""
+    if known & set(ENDS):
+        raise LedgerError(
+            f"the ledger has this try of {task.job_name} as ended; clear the task, so that it"
+            " begins as a new try"
+        )
+
+
 def _known(connection: Connection, task: TaskRun) -> set[str]:
-    """Types of the events that the ledger has of this try."""
+    """Types of the events that the ledger has of this try; none is added until the caller ends."""
+    connection.execute(text("SELECT FROM ledger_head FOR UPDATE"))
     found = connection.execute(
         text(
             "SELECT convert_from(entry, 'UTF8')::jsonb #>> '{body,eventType}' FROM ledger_entry"

@@ -71,6 +71,8 @@ def test_report_as_a_process_prints_one_object_per_campaign(
         env={
             **env,
             "REENGAGE_STORE_URL": practice.settings.store_url,
+            "REENGAGE_KEYRING": str(practice.settings.keyring),
+            "REENGAGE_ACTOR": "Ada Reed",
             "PYTHONPATH": str(HOME / "plugins"),
         },
         cwd=tmp_path,
@@ -88,6 +90,13 @@ def test_report_as_a_process_prints_one_object_per_campaign(
     assert found["as_of"] == "2025-06-02"
     assert found["excluded"] == {"address_unverified": 1}
     assert (found["candidates"], found["eligible"], found["pending"]) == (2, 1, 1)
+    [entry] = practice.rows(
+        "SELECT convert_from(entry, 'UTF8')::jsonb -> 'body' AS body FROM ledger_entry"
+        " WHERE kind = 'access'"
+    )
+    body = dict(entry["body"])  # type: ignore[call-overload]
+    assert (body["actor"], body["action"], body["of"]) == ("Ada Reed", "opened", "report")
+    assert body["detail"]["days"] == ["2025-06-02"]
 
 
 def test_report_of_an_empty_store_says_what_to_do(

@@ -17,9 +17,11 @@ from rich.console import Console
 from reengage import report as reports
 from reengage import store
 from reengage.cli import places, refuse
+from reengage.cli.actor import record_access
 from reengage.embedded import postgres
 from reengage.embedded.layout import Layout
 from reengage.errors import ReengageError
+from reengage.keys import open_keyring
 from reengage.settings import HOME, vendors_path
 
 if TYPE_CHECKING:
@@ -87,6 +89,10 @@ def report(options: Namespace) -> int:
     """Print the funnel, as tables or as JSON."""
     with places.store(HOME) as engine:
         funnels = reports.read_funnels(engine, HOME, options.as_of)
+        if funnels:  # who looked at it is on record before it is shown
+            days = sorted({funnel.as_of.isoformat() for funnel in funnels})
+            keyring = open_keyring(places.keyring(HOME))
+            record_access(engine, keyring, "opened", "report", {"days": days})
     if options.json:
         print(json.dumps([funnel.as_json() for funnel in funnels], indent=2))
     elif options.as_of and not funnels:

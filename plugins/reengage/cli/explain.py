@@ -53,8 +53,12 @@ def why(options: Namespace, home: Path) -> int:
 
 def purge(options: Namespace, home: Path) -> int:
     """Drop decisions whose six years are over."""
+    keyring = open_keyring(places.keyring(home))
     with places.store(home) as engine:
-        gone = retention.purge(engine, open_keyring(places.keyring(home)), datetime.now(UTC).date())
+        gone = retention.purge(engine, keyring, datetime.now(UTC).date())
+        if gone:
+            dropped = [f"{month:%Y-%m}" for month in gone]
+            record_access(engine, keyring, "recorded", "purge", {"months": dropped})
     months = ", ".join(f"{month:%Y-%m}" for month in gone)
     Console().print(f"gone: {months}" if gone else "nothing is old enough to go")
     return 0

@@ -65,7 +65,7 @@ fix: .venv/.locked ## Repair style, write the files that are generated from code
 	@$(PY) -m reengage generate
 
 .PHONY: bench
-bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate or ledger
+bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger or seal
 	@$(PY) bench/$(WHAT).py
 
 .PHONY: lock

@@ -202,6 +202,7 @@ def _disclosure(random: Random, run: UUID, letter: UUID) -> Record:
         "host": "relay.acme-mail.example", "tls_version": "TLSv1.3",
         "cipher": "TLS_AES_256_GCM_SHA384", "peer_sha256": "5f" * 32, "kind": "sent",
         "stage": "data", "code": 250, "enhanced_code": "2.0.0", "queue_id": _hex(random, 5),
+        "recipient_policy": None, "requiretls": False,
     }  # fmt: skip
     return Disclosure(
         letter=letter, run=run, campaign="appointment_reminder",
@@ -210,8 +211,8 @@ def _disclosure(random: Random, run: UUID, letter: UUID) -> Record:
         fields=["appointment.location", "appointment.start_at", "patient.given_name"],
         authorization=_hex(random, 16), template_sha256="a1" * 32, suite_sha256="b2" * 32,
         vendor="acme_mail", baa_id="BAA-2026-004",
-        message_id=f"<{letter}@clinic.example>", seal="tls", outcome="sent", reason=None,
-        transport=transport,
+        message_id=f"<{letter}@clinic.example>", seal="tls", seal_basis="contract",
+        outcome="sent", reason=None, transport=transport,
     ).record()  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from keyrings import set_key
 from reengage.embedded import postgres
 from reengage.keys import ensure_keyring
 from reengage.pipeline.check_letters import check_letters
@@ -40,7 +41,7 @@ class Practice:
         keyring = tmp_path / "keyring"
         ensure_keyring(keyring)
         # The same draws in every test run: none of p0 to p14 is held out of health_education.
-        (keyring / "pseudonym.key").write_bytes(b"\x01" * 32)
+        set_key(keyring, b"\x01" * 32)
         settings = Settings(
             home=home,
             warehouse_url=world.url,

@@ -24,10 +24,10 @@ LEVELS = {
     # 0-1: values and rules
     "errors": 0, "keys": 1, "settings": 1, "sql": 1, "yamlfile": 1, "practice": 1, "contract": 1,
     "vendors": 1, "jurisdictions": 1, "reasons": 1, "mail": 1, "templates": 1, "campaigns": 1,
-    "compose": 1,
+    "compose": 1, "sealing": 1, "relay_url": 1, "relay_replies": 1,
     # 2: the edges, each to one thing outside
-    "relay_tls": 2, "relay": 2, "database": 2, "warehouse": 2, "store": 2, "staging": 2,
-    "journal": 2, "refusals": 2,
+    "relay_faults": 2, "relay_tls": 2, "relay": 2, "crypto_module": 2, "database": 2,
+    "warehouse": 2, "store": 2, "staging": 2, "journal": 2, "refusals": 2,
     "checks": 2, "sources": 2, "lineage": 2, "ledger": 2,
     # 3: the rooms
     "pipeline": 3, "audit": 3,
@@ -50,18 +50,37 @@ DOORS = {
     "great_expectations": {"checks"},
     "pandas": {"checks", "pipeline.gate", "pipeline.check_letters"},
     "cryptography": {
-        "keys",
-        "compose",
+        "keys.identity",
+        "keys.sealing",
+        "mail.dkim_signature",
+        "crypto_module",
         "embedded.certificates",
+        "embedded.correspondents",
         "ledger.checkpoint",
         "ledger.signers",
+        "sealing.certificates",
+        "sealing.cms",
+        "sealing.enveloped",
+        "sealing.identifiers",
+        "sealing.path",
+        "sealing.portal",
+        "sealing.revocation",
+        "sealing.signed",
+        "sealing.smime",
+        "sealing.trust",
     },
+    "pybase64": {"sealing.mime"},
+    "numpy": {"sealing.mime"},
+    "hvac": {"keys.vault"},
+    "requests": {"keys.vault"},
+    "boto3": {"keys.aws_kms"},
+    "botocore": {"keys.aws_kms"},
     "rfc8785": {"ledger.canonical"},
     "msgspec": {"ledger.quick"},
     "httpx": {"ledger.mirror", "audit.airflow_api"},
     "fsspec": {"ledger.checkpoints", "ledger.archive"},
-    "smtplib": {"relay", "relay_tls"},
-    "ssl": {"relay", "relay_tls", "embedded.relay"},
+    "smtplib": {"relay", "relay_tls", "relay_faults"},
+    "ssl": {"relay", "relay_tls", "relay_faults", "embedded.relay", "crypto_module"},
     "jinja2": {"templates", "mail.template_files"},
     "mjml": {"templates"},
     "babel": {"mail.fields"},
@@ -74,9 +93,9 @@ DOORS = {
 }
 """Who may import what comes from outside."""
 
-PURE = ("errors", "keys", "settings", "sql", "yamlfile", "practice", "contract", "vendors",
+PURE = ("errors", "settings", "sql", "yamlfile", "practice", "contract", "vendors",
         "jurisdictions", "reasons", "mail", "templates", "campaigns", "compose",
-        "lineage")  # fmt: skip
+        "sealing", "lineage")  # fmt: skip
 EDGES_OF_PYTHON = {"sqlalchemy", "psycopg", "socket", "smtplib", "urllib.request", "subprocess"}
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
@@ -165,6 +184,31 @@ def test_no_room_opens_into_another() -> None:
         for name in imports(path) & doors
     ]
     assert opened == []
+
+
+def test_a_relay_is_reached_only_by_the_function_that_looks_at_its_vendor_first() -> None:
+    """SEC-20: what begins a conversation is called in `relay.open_relay`, after both checks."""
+    assert "reengage.relay_tls.begin" in imports(LIBRARY / "relay.py")
+    others = [path for path in FILES if name_of(path) != "relay"]
+    assert [name_of(path) for path in others if "reengage.relay_tls.begin" in imports(path)] == []
+    assert [name_of(path) for path in others if "reengage.relay_tls" in imports(path)] == []
+    calls = {
+        node.name: [
+            getattr(call.func, "id", "") for call in ast.walk(node) if isinstance(call, ast.Call)
+        ]
+        for node in ast.walk(tree_of(LIBRARY / "relay.py"))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert [name for name, called in calls.items() if "begin" in called] == ["open_relay"]
+    assert calls["open_relay"] == ["require_in_force", "require_host", "begin", "RelayConnection"]
+    called = [
+        (name_of(path), ast.unparse(node.func))
+        for path in FILES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+    ]
+    made = [one for one in called if one[1].endswith("RelayConnection") or one[1] == "relay.begin"]
+    assert made == [("relay", "RelayConnection")]
 
 
 def test_every_room_has_its_door_and_the_corridor_leads_to_all() -> None:

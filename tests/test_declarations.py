@@ -30,10 +30,13 @@ from reengage.embedded.postgres import Postgres
 from reengage.errors import LetterError
 from reengage.pipeline import extract as extraction
 from reengage.pipeline import letter as composition
+from reengage.pipeline.addressed import Addressed
 from reengage.pipeline.asking import asking
+from reengage.pipeline.composing import identity_of, links_of
 from reengage.pipeline.extract import ENVELOPE
-from reengage.pipeline.letter import Addressed, identity_of, opt_out_links, write_letters
+from reengage.pipeline.letter import write_letters
 from reengage.pipeline.run import Run
+from reengage.pipeline.seal import Sealed
 from reengage.settings import HOME
 from reengage.templates import load_template
 from sqlalchemy import text
@@ -117,7 +120,7 @@ def of_payload(run: Run) -> set[str]:
             if value in page:
                 found.add(rules[name].from_ if name in rules else name)
             page = page.replace(value, f"<{name}>")
-        for link in opt_out_links(run, identity):
+        for link in links_of(run, identity).shown().values():
             token = re.split(r"[/=:+@]", link.partition("@")[0])[-1]
             page = page.replace(token, "<token>")
         skeletons.add(page)
@@ -199,23 +202,24 @@ def in_staged(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def shows_more(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    sound = composition.compose_letter
+    sound = composition.seal_letter
 
-    def tells(of: Run, template: Any, declared: Any, recipient: str, *rest: Any) -> bytes:
-        message = sound(of, template, declared, recipient, *rest)
-        return message.replace(b"</body>", f"<!-- {recipient} --></body>".encode())
+    def tells(of: Run, wording: Any, declared: Any, recipient: str, *rest: Any) -> Sealed:
+        sealed = sound(of, wording, declared, recipient, *rest)
+        more = f"<!-- {recipient} --></body>".encode()
+        return replace(sealed, message=sealed.message.replace(b"</body>", more))
 
-    monkeypatch.setattr(composition, "compose_letter", tells)
+    monkeypatch.setattr(composition, "seal_letter", tells)
     return run
 
 
 def shows_less(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    sound = composition.compose_letter
+    sound = composition.seal_letter
 
-    def withholds(of: Run, template: Any, declared: Any, *rest: Any) -> bytes:
-        return sound(of, template, {**declared, "given_name": "you"}, *rest)
+    def withholds(of: Run, wording: Any, declared: Any, *rest: Any) -> Sealed:
+        return sound(of, wording, {**declared, "given_name": "you"}, *rest)
 
-    monkeypatch.setattr(composition, "compose_letter", withholds)
+    monkeypatch.setattr(composition, "seal_letter", withholds)
     return run
 
 
@@ -252,7 +256,8 @@ def test_a_place_that_declares_something_else_is_named_and_writes_no_letter(
 VIEWS = ("patient", "contact", "visit", "appointment", "medication", "authorization")
 COLUMNS = {view.name: {c.name: c.type for c in view.columns} for view in load_contract(HOME).views}
 DECIDING = {"language", "time_zone", "status", "purpose", "confidential_channel", "email",
-            "confidential_email", "sensitive_class", "representative_key", "state"}  # fmt: skip
+            "confidential_email", "sensitive_class", "representative_key", "state",
+            "smime_certificate"}  # fmt: skip
 """Text columns that decide whom to write to and how; a random value there rightly ends that."""
 SHOWN = {
     rule.from_ for campaign in CAMPAIGNS for rule in load_campaign(HOME, campaign).fields.values()

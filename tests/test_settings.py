@@ -179,3 +179,42 @@ def test_without_a_pin_the_clock_is_the_machines() -> None:
 def test_settings_cannot_be_changed_after_reading() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         read_settings(NEEDED).store_url = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "vault+https://vault.example.org:8200/transit/reengage/",
+        "vault+https://vault.example.org/org/transit/reengage",
+        "vault+http://127.0.0.1:8200/transit/reengage",
+        "aws-kms:alias/reengage",
+        "aws-kms:arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab",
+    ],
+)
+def test_a_key_service_is_named_by_its_address(address: str) -> None:
+    found = read_settings({**NEEDED, "REENGAGE_KEY_SERVICE": address})
+    assert found.key_service == address.rstrip("/")
+    assert read_settings({**NEEDED, "REENGAGE_KEY_SERVICE": ""}).key_service is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "vault+http://vault.example.org:8200/transit/reengage",
+        "vault+https://user:canary@vault.example.org/transit/reengage",
+        "vault+https://vault.example.org/transit/reengage?token=canary",
+        "vault+https://vault.example.org/transit/reengage#canary",
+        "vault+https://vault.example.org/reengage",
+        "vault+https:///transit/reengage",
+        "vault+https://vault.example.org:x/transit/reengage",
+        "vault+https://vault.example.org/transit/../reengage canary",
+        "https://vault.example.org/transit/reengage",
+        "aws-kms:",
+        "aws-kms:key canary",
+        "file",
+    ],
+)
+def test_a_key_service_with_a_secret_or_without_tls_is_refused(address: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"REENGAGE_KEY_SERVICE is no key") as error:
+        read_settings({**NEEDED, "REENGAGE_KEY_SERVICE": address})
+    assert "canary" not in str(error.value)

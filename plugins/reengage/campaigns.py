@@ -326,5 +326,8 @@ def _outside_problems(home: Path, file: LoadedFile, campaign: Campaign) -> list[
             f"vendor {campaign.vendor!r} is not in vendors.yaml, which has {', '.join(vendors)}"
         )
         problems.append(file.problem(("vendor",), message))
+    if campaign.template == "portal":
+        message = "templates/portal is the notice of a letter at the portal; name another template"
+        problems.append(file.problem(("template",), message))
     found = check_template(home, campaign.template, campaign.languages, campaign.fields)
     return problems + [file.problem(("template",), message) for message in found]

@@ -72,7 +72,7 @@ Phone = Annotated[
 Website = Annotated[
     str, _shaped("a page such as https://practice.example.org/", _like(_HTTPS + r"[\w./-]*"))
 ]
-OptOutUrl = Annotated[
+LinkPrefix = Annotated[
     str,
     _shaped(
         "an https address that ends in a slash, to which a token is appended",
@@ -115,6 +115,17 @@ class Dkim(_Strict):
     selector: Selector = Field(description="s= of the signature")
 
 
+class Portal(_Strict):
+    """Where patients read the letters that no mailbox may hold."""
+
+    url: LinkPrefix = Field(
+        description="page of the portal; a letter's own id and key are appended"
+    )
+    valid_days: int = Field(
+        strict=True, ge=2, le=90, description="days for which a letter can be opened there"
+    )
+
+
 class Practice(_Strict):
     """The practice that writes."""
 
@@ -139,9 +150,10 @@ class Practice(_Strict):
     from_address: Address = Field(description="address in the From header and envelope")
     reply_to: Address = Field(description="where replies go")
     message_id_domain: Domain = Field(description="right side of Message-IDs")
-    opt_out_url: OptOutUrl = Field(description="one-click opt-out; a letter's token is appended")
+    opt_out_url: LinkPrefix = Field(description="one-click opt-out; a letter's token is appended")
     opt_out_mailto: Address = Field(description="mailbox that takes opt-outs by e-mail")
     dkim: Dkim = Field(description="DKIM name")
+    portal: Portal | None = Field(default=None, description="secure portal, if there is one")
 
     @property
     def phone_link(self) -> str:

@@ -27,6 +27,34 @@ class Reason:
 
 
 _FORMS = ("forms",)
+_NO_PORTAL = "and there is no portal"
+_CERTIFICATES = (
+    ("certificate_malformed", f"the certificate cannot be read, {_NO_PORTAL}", True),
+    ("certificate_too_large", f"the certificate is larger than any, {_NO_PORTAL}", True),
+    ("certificate_not_yet_valid", f"the certificate is not valid yet, {_NO_PORTAL}", False),
+    ("certificate_expired", f"the certificate has expired, {_NO_PORTAL}", False),
+    ("certificate_wrong_address", f"the certificate is for another address, {_NO_PORTAL}", False),
+    ("certificate_weak_key", f"the certificate's key is too weak, {_NO_PORTAL}", False),
+    ("certificate_wrong_usage", f"the certificate is not for encrypted mail, {_NO_PORTAL}", False),
+    ("certificate_untrusted", f"no trusted authority gave the certificate, {_NO_PORTAL}", False),
+    ("certificate_revoked", f"the certificate was revoked, {_NO_PORTAL}", False),
+    (
+        "certificate_revocation_unknown",
+        f"nothing current says that the certificate was not revoked, {_NO_PORTAL}",
+        False,
+    ),
+    (
+        "certificate_client_unknown",
+        f"has a certificate and no client known to read authenticated encryption, {_NO_PORTAL}",
+        False,
+    ),
+    (
+        "no_signing_certificate",
+        f"has a certificate, the practice has none in force to sign with, {_NO_PORTAL}",
+        False,
+    ),
+)
+"""Who has a certificate on file is written to end to end or not at all (sealing/way.py)."""
 
 EXCLUDED = (
     Reason("deceased", "a death date on or before the day", ("PRV-17",), ("death_date",)),
@@ -176,6 +204,16 @@ EXCLUDED = (
         origin="row",
         contradiction=True,
     ),
+    *(
+        Reason(code, means, ("EML-21", "EML-23"), origin="row", contradiction=contradiction)
+        for code, means, contradiction in _CERTIFICATES
+    ),
+    Reason(
+        "no_safe_way",
+        "no certificate, no TLS that is guaranteed up to the recipient, and no portal",
+        ("PRV-24", "EML-17"),
+        origin="row",
+    ),
 )
 """Decided by `extract`."""
 
@@ -188,6 +226,13 @@ WITHHELD = (
     Reason("medication_changed", "the medicine's name or dosage is another by now", ("PRV-20",)),
     Reason("prescription_ended", "the prescription ended, or lapsed over 90 days ago", ("PRV-10",)),
     Reason("returned", "the patient has come back"),
+    Reason("certificate_changed", "has another certificate by now, or none", ("EML-23",)),
+    Reason(
+        "seal_lapsed",
+        "what its seal rests on is gone: the vendor's guarantee, REQUIRETLS, or the portal",
+        ("PRV-24", "EML-17"),
+        origin="store",
+    ),
     Reason("ambiguous", "the warehouse tells of the patient or the letter's subject twice"),
     Reason("too_late", "past the instant after which the letter is of no use", origin="store"),
 )

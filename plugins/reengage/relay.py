@@ -2,8 +2,10 @@
 
 Promises: nothing of a letter leaves but inside the verified TLS of relay_tls.py (SEC-18, EML-11).
 `on_attempt` is called exactly before DATA, so that the caller can commit its mark. Return of the
-full letter is declined where the relay knows delivery notices (EML-08). No text of a server is
-kept: a reply may quote the patient's address. Refuses an address that is not one of RFC 5321.
+full letter is declined where the relay knows delivery notices (EML-08). A letter that needs
+REQUIRETLS goes with it or not at all, and none asks for the contrary (EML-19, RFC 8689). Refuses an
+address that is not one of RFC 5321. `open_relay` is the one way to a relay, and looks at the
+vendor's entry first (SEC-20).
 
     what happened                                       outcome
     2xx to the final dot                                sent
@@ -19,22 +21,20 @@ import smtplib
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
-from reengage.errors import ConfigurationError
-from reengage.relay_tls import RelayConnectError, RelayUrl, TransportEvidence, begin
+from reengage.errors import ConfigurationError, LetterError, RelayError
+from reengage.relay_replies import Kind, Outcome, Policy, Stage, outcome_of
+from reengage.relay_tls import RelayConnectError, TransportEvidence, begin
+from reengage.relay_url import RelayUrl
+from reengage.vendors import Vendor, require_host, require_in_force
 
 __all__ = [
-    "Outcome", "RelayConnectError", "RelayConnection", "RelayUrl", "TransportEvidence", "connect",
+    "Kind", "Outcome", "Policy", "RelayConnectError", "RelayConnection", "RelayUrl",
+    "RequireTlsError", "Stage", "TransportEvidence", "open_relay",
 ]  # fmt: skip
-
-Stage = Literal["rset", "mail", "rcpt", "data", "dot"]
-Kind = Literal["sent", "refused", "deferred", "unknown"]
-
-_KINDS: dict[int, Kind] = {2: "sent", 4: "deferred", 5: "refused"}
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -43,35 +43,14 @@ _MAILBOX = re.compile(
     rf"(?:{_ATOM}(?:\.{_ATOM})*|\"(?:[ !#-\[\]-~]|\\[ -~])*\")"
     rf"@(?:{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9:.]+\])"
 )
-_ENHANCED = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?!\S)")
-# A token with a digit, ending where a word ends: never the first half of an address.
-_QUEUE_ID = re.compile(
-    rb"(?:queued as |\bid=|^(?:2\.\d\.\d )?ok:? )"
-    rb"((?=[A-Za-z_.-]*\d)[A-Za-z0-9_.-]{4,64})(?![^\s;,)\]])",
-    re.IGNORECASE,
-)
+# RFC 8689 section 5: a header with which a letter would ask for cleartext.
+_TLS_NOT_REQUIRED = re.compile(rb"^tls-required[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a letter. `stage` is where it was decided; codes as the relay gave them.
+class RequireTlsError(RelayError):
+    """A letter needs REQUIRETLS and the relay does not offer it; nothing of the letter was sent."""
 
-    Without a code: the connection was lost at `stage`, or, with an enhanced code, the letter was
-    refused here because it cannot be said in the SMTP that this relay speaks.
-    """
-
-    kind: Kind
-    stage: Stage
-    code: int | None = None
-    enhanced_code: str | None = None
-    queue_id: str | None = None
-
-    @property
-    def reason(self) -> str:
-        """Stage and codes: never the relay's text."""
-        if self.code is None and self.enhanced_code is None:
-            return f"connection_lost_at_{self.stage}"
-        return " ".join(str(part) for part in (self.stage, self.code, self.enhanced_code) if part)
+    reached_data = False
 
 
 class RelayConnection:
@@ -84,6 +63,7 @@ class RelayConnection:
         self._timeout = timeout
         self._patience = patience
         self._fresh = True
+        self._requiretls = False  # whether the letter on its way asks for it
         self.evidence = evidence
 
     def __enter__(self) -> RelayConnection:
@@ -93,6 +73,11 @@ class RelayConnection:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def offers_requiretls(self) -> bool:
+        """Whether the relay said so inside TLS: what it said before is forgotten."""
+        return self._smtp.has_extn("requiretls")
 
     @property
     def alive(self) -> bool:
@@ -119,18 +104,30 @@ class RelayConnection:
         *,
         envid: str,
         on_attempt: Callable[[], None],
+        requiretls: bool = False,
     ) -> Outcome:
-        """Offer one letter. What `on_attempt` raises is raised again, and no DATA was sent."""
+        """Offer one letter. What `on_attempt` raises is raised again, and no DATA was sent.
+
+        `requiretls` has the relay deliver over verified TLS or not at all. Raises RequireTlsError
+        where the relay does not offer that, LetterError for a letter that waives TLS.
+        """
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", envid):
             raise ValueError("envid is an opaque token of 1 to 100 letters, digits, . _ or -")
         if not _MAILBOX.fullmatch(envelope_from):
             raise ConfigurationError("the sender is no mail address; mend practice.yaml")
+        if requiretls and not self.offers_requiretls:
+            raise RequireTlsError(
+                f"relay {self.evidence.host} does not offer REQUIRETLS, and a letter may go with it"
+                " only; have its operator enable it, then clear the `send` task; nothing was sent"
+            )
         if not _MAILBOX.fullmatch(recipient):
             # 5.6.7: it would take SMTPUTF8. 5.1.3: bad destination mailbox address syntax.
             return Outcome("refused", "rcpt", None, "5.1.3" if recipient.isascii() else "5.6.7")
         if not message.isascii() and not self._smtp.has_extn("8bitmime"):
             return Outcome("refused", "mail", None, "5.6.3")  # conversion required, not supported
         content = _normalised(message)
+        _require_tls_is_not_waived(content)
+        self._requiretls = requiretls
         with self._whole():
             if failed := self._envelope(envelope_from, recipient, content, envid):
                 return failed
@@ -168,6 +165,8 @@ class RelayConnection:
         if offers("dsn"):  # without RET=HDRS a bounce may return the whole letter (EML-08)
             mail += f" RET=HDRS ENVID={envid}"
             rcpt += " NOTIFY=FAILURE,DELAY"
+        if self._requiretls:
+            mail += " REQUIRETLS"
         commands: list[tuple[Stage, str]] = [("mail", mail), ("rcpt", rcpt)]
         if not self._fresh:
             commands.insert(0, ("rset", "RSET"))
@@ -192,7 +191,7 @@ class RelayConnection:
                         break
         except OSError:
             self._smtp.close()
-            return failed or Outcome("deferred", stage)
+            return failed or self._lost("deferred", stage)
         return failed
 
     def _data(self, content: bytes) -> Outcome:
@@ -203,7 +202,7 @@ class RelayConnection:
             self._smtp.send(_dots_doubled(content))
         except OSError:
             self._smtp.close()
-            return Outcome("deferred", "data")
+            return self._lost("deferred", "data")
         try:
             if self._smtp.sock is not None:
                 self._smtp.sock.settimeout(self._patience)
@@ -212,40 +211,52 @@ class RelayConnection:
             code, text = self._smtp.getreply()
         except OSError:
             self._smtp.close()
-            return Outcome("unknown", "dot")
+            return self._lost("unknown", "dot")
         if self._smtp.sock is not None:
             self._smtp.sock.settimeout(self._timeout)
         return self._answered("dot", code, text)
 
+    def _lost(self, kind: Kind, stage: Stage) -> Outcome:
+        return Outcome(kind, stage, requiretls=self._requiretls)
+
     def _answered(self, stage: Stage, code: int, text: bytes) -> Outcome:
-        kind = _KINDS.get(code // 100)
-        if kind is None or stage == "rset" or (kind == "sent" and stage != "dot"):
-            self._smtp.close()  # whatever it speaks, it is not SMTP
-            return Outcome("unknown" if stage == "dot" else "deferred", stage)
-        if code == 421:
+        outcome = outcome_of(stage, code, text, requiretls=self._requiretls)
+        if outcome.code in (None, 421):  # whatever it speaks, it is not SMTP; or it says goodbye
             self._smtp.close()
-        enhanced = _ENHANCED.match(text)
-        queue_id = _QUEUE_ID.search(text) if kind == "sent" else None
-        return Outcome(
-            kind,
-            stage,
-            code,
-            enhanced.group(1).decode() if enhanced else None,
-            queue_id.group(1).decode() if queue_id else None,
-        )
+        return outcome
 
 
-def connect(
-    url: RelayUrl, *, trust: Path | None, timeout: float = 30.0, patience: float = 600.0
+def open_relay(
+    vendor: Vendor,
+    url: RelayUrl,
+    *,
+    on: date,
+    trust: Path | None,
+    timeout: float = 30.0,
+    patience: float = 600.0,
 ) -> RelayConnection:
-    """A connection with TLS up and, where the URL names a user, logged in.
+    """The one way to a relay: the vendor's entry is looked at, then the connection is opened.
 
+    `on` is the practice's day. TLS is up and, where the URL names a user, the log-in is done.
     `trust` is an extra certificate authority; dates and names are always verified. `patience` is
     how many seconds the word on a whole letter may take (RFC 5321 section 4.5.3.2.6 asks for 600:
-    to hang up early makes an `unknown`). Raises RelayConnectError; nothing of a letter was sent.
+    to hang up early makes an `unknown`). Raises VendorError where nothing may be sent through the
+    vendor that day or it lists another host or port, before anything is opened;
+    RelayConnectError where no verified TLS came about; nothing of a letter was sent.
     """
+    require_in_force(vendor, on)
+    require_host(vendor, url.host, url.port)
     smtp, evidence = begin(url, trust=trust, timeout=timeout)
     return RelayConnection(smtp, evidence, timeout=timeout, patience=patience)
+
+
+def _require_tls_is_not_waived(content: bytes) -> None:
+    head = content.partition(b"\r\n\r\n")[0]
+    if _TLS_NOT_REQUIRED.search(head):
+        raise LetterError(
+            "a letter has the header TLS-Required, which can only waive TLS (RFC 8689 section 5);"
+            " remove it from the template; nothing was sent"
+        )
 
 
 def _normalised(message: bytes) -> bytes:

@@ -1,74 +1,43 @@
-"""The way to a relay: its URL, and an SMTP conversation that begins inside verified TLS.
+"""The way to a relay: an SMTP conversation that begins inside verified TLS.
 
-Promises: TLS 1.2 or newer, certificate and name verified, from the first octet (`smtps`) or by
-STARTTLS, which is mandatory (SEC-18, EML-11 to EML-13); nothing can weaken that, no preference of a
-patient either (PRV-24). What a server said
-before TLS is forgotten, and octets it sent ahead of the handshake end the conversation (RFC 3207
-section 4.2, the CVE-2021-33515 class). The log-in goes inside TLS only. Refuses with one clear
-sentence: which relay, what failed, what to do. No text of a server and no password is quoted.
+Promises: TLS 1.2 or newer with a suite that SP 800-52r2 approves, certificate and name verified,
+from the first octet (`smtps`) or by STARTTLS, which is mandatory (SEC-18, EML-11 to EML-13);
+nothing can weaken that, no preference of a patient (PRV-24) and no variable of the environment
+either. What a server said before TLS is forgotten, and octets it sent before they were asked for
+end the conversation (RFC 3207 section 4.2, the CVE-2021-33515 class). The log-in goes inside TLS
+only. Refuses with one clear sentence: which relay, what failed, what to do. No text of a server and
+no password is quoted.
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import os
-import re
 import smtplib
 import socket
 import ssl
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 from reengage.errors import ConfigurationError, RelayError
+from reengage.relay_faults import EndlessReplyError, explained
+from reengage.relay_url import RelayUrl
 
-_CIPHERS = "@SECLEVEL=2:ECDHE+AESGCM"  # of TLS 1.2: SP 800-52r2 section 3.3.1, RFC 9325
-
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_SUITES_1_2 = (  # SP 800-52r2 section 3.3.1.1: ECDHE for forward secrecy, AES-GCM
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+)
+_SUITES_1_3 = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256")  # section 3.3.1.2
+_MAX_LINE = 8192
+_MAX_REPLY = 1 << 16
 
 
 class RelayConnectError(RelayError):
     """No conversation over verified TLS came about; nothing of any letter was sent."""
 
     reached_data = False
-
-
-@dataclass(frozen=True)
-class RelayUrl:
-    """Where a relay listens. `smtp` = STARTTLS is mandatory, `smtps` = TLS from the first octet."""
-
-    scheme: Literal["smtp", "smtps"]
-    host: str
-    port: int
-    user: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-
-    @classmethod
-    def parse(cls, url: str) -> RelayUrl:
-        """The URL. Raises ConfigurationError for any other form, without quoting it."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port
-        except ValueError:  # its text may quote the password
-            raise _malformed("has a malformed host or port") from None
-        scheme: Literal["smtp", "smtps"] = "smtps" if parts.scheme == "smtps" else "smtp"
-        if parts.scheme != scheme:
-            raise _malformed("begins with neither smtp:// nor smtps://")
-        if not (_HOST.fullmatch(host) or _is_ip(host)) or port == 0:
-            raise _malformed("names no host, or one that is malformed")
-        if parts.query or parts.fragment or parts.path not in ("", "/") or "?" in url or "#" in url:
-            raise _malformed("carries a path or options, and there is none that could weaken TLS")
-        if bool(parts.username) != bool(parts.password):
-            raise _malformed("gives a user or a password without the other")
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        return cls(scheme, host, port or (465 if scheme == "smtps" else 587), user, password)
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -81,6 +50,39 @@ class TransportEvidence:
     peer_sha256: str
 
 
+class _BoundedSmtp(smtplib.SMTP):
+    """Hears no more of a reply than makes sense: a relay could fill the memory with one."""
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Code and text, -1 where it is no reply. Closes and raises where it has no end."""
+        if self.file is None and self.sock is not None:
+            self.file = self.sock.makefile("rb")
+        texts: list[bytes] = []
+        octets = 0
+        while True:
+            line = self._heard_line()
+            octets += len(line)
+            if octets > _MAX_REPLY or not line.endswith(b"\n"):
+                self.close()
+                raise EndlessReplyError("a reply has no end")
+            texts.append(line[4:].strip(b" \t\r\n"))
+            if not line[:3].isdigit():
+                return -1, b"\n".join(texts)
+            if line[3:4] != b"-":
+                return int(line[:3]), b"\n".join(texts)
+
+    def _heard_line(self) -> bytes:
+        try:
+            line: bytes = self.file.readline(_MAX_LINE + 1) if self.file is not None else b""
+        except OSError:
+            self.close()
+            raise smtplib.SMTPServerDisconnected("connection lost") from None
+        if not line:
+            self.close()
+            raise smtplib.SMTPServerDisconnected("connection ended")
+        return line
+
+
 def begin(
     url: RelayUrl, *, trust: Path | None, timeout: float
 ) -> tuple[smtplib.SMTP, TransportEvidence]:
@@ -89,7 +91,7 @@ def begin(
     Raises RelayConnectError, and ConfigurationError where `trust` cannot be read.
     """
     context = _context(trust)
-    smtp = smtplib.SMTP(local_hostname="localhost", timeout=timeout)
+    smtp = _BoundedSmtp(local_hostname="localhost", timeout=timeout)
     try:
         evidence = _open(smtp, url, context, timeout)
         if url.user:
@@ -97,15 +99,21 @@ def begin(
     except BaseException as error:
         smtp.close()
         if isinstance(error, OSError):
-            raise _failure(url, *_explained(error, timeout)) from None
+            raise _failure(url, *explained(error, timeout)) from None
         raise
     return smtp, evidence
 
 
 def _context(trust: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    # Not create_default_context(): it writes the session keys where SSLKEYLOGFILE says.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
+    # Level 2: no RSA key under 2048 bits and no SHA-1 signature anywhere in the chain.
+    context.set_ciphers("@SECLEVEL=2:" + ":".join(_SUITES_1_2))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # RFC 5280, as Python 3.13 has it
+    context.hostname_checks_common_name = False  # RFC 9525: the alternative names only
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET  # each is a full handshake
     if trust is not None:
         try:
             context.load_verify_locations(cafile=trust)
@@ -129,8 +137,11 @@ def _open(
         _expect(url, "greeting", 220, smtp.getreply())
     else:
         _expect(url, "greeting", 220, smtp.getreply())
+        _require_silence(smtp, url)
         _expect(url, "EHLO", 250, smtp.ehlo())
+        _require_silence(smtp, url)
         _start_tls(smtp, url)
+        _require_silence(smtp, url)
         evidence = _secure(smtp, url, context)
     _expect(url, "EHLO inside TLS", 250, smtp.ehlo())
     return evidence
@@ -144,18 +155,22 @@ def _start_tls(smtp: smtplib.SMTP, url: RelayUrl) -> None:
             "have its operator enable it, or use smtps:// with port 465",
         )
     _expect(url, "STARTTLS", 220, smtp.docmd("STARTTLS"))
-    # Octets already here came in the clear and would be taken for answers inside TLS.
-    if smtp.sock is not None and smtp.file is not None:
-        timeout = smtp.sock.gettimeout()
-        smtp.sock.settimeout(0)  # peek() would wait for octets otherwise
-        early = smtp.file.peek(1)
-        smtp.sock.settimeout(timeout)
-        if early:
-            raise _failure(
-                url,
-                "sent octets ahead of the TLS handshake, as someone on the line would",
-                "have its operator and the network looked at before trying again",
-            )
+
+
+def _require_silence(smtp: smtplib.SMTP, url: RelayUrl) -> None:
+    """Octets that are here unasked came in the clear and would be taken for answers inside TLS."""
+    if smtp.sock is None or smtp.file is None:
+        return
+    timeout = smtp.sock.gettimeout()
+    smtp.sock.settimeout(0)  # peek() would wait for octets otherwise
+    early = smtp.file.peek(1)
+    smtp.sock.settimeout(timeout)
+    if early:
+        raise _failure(
+            url,
+            "sent octets ahead of the TLS handshake, as someone on the line would",
+            "have its operator and the network looked at before trying again",
+        )
 
 
 def _secure(smtp: smtplib.SMTP, url: RelayUrl, context: ssl.SSLContext) -> TransportEvidence:
@@ -165,6 +180,12 @@ def _secure(smtp: smtplib.SMTP, url: RelayUrl, context: ssl.SSLContext) -> Trans
     smtp.sock = secured = context.wrap_socket(smtp.sock, server_hostname=url.host)
     smtp.file = None
     cipher, _, _ = secured.cipher() or ("", "", 0)
+    if cipher not in _SUITES_1_2 + _SUITES_1_3:  # Python cannot choose among those of TLS 1.3
+        raise _failure(
+            url,
+            f"chose {cipher}, which SP 800-52r2 does not approve",
+            "have its operator prefer AES-GCM",
+        )
     certificate = secured.getpeercert(binary_form=True) or b""
     fingerprint = hashlib.sha256(certificate).hexdigest()
     return TransportEvidence(url.host, secured.version() or "", cipher, fingerprint)
@@ -204,76 +225,8 @@ def _expect(url: RelayUrl, step: str, wanted: int, reply: tuple[int, bytes]) -> 
         )
 
 
-def _explained(error: OSError, timeout: float) -> tuple[str, str]:
-    """What failed, and what to do. OpenSSL's reasons are constants: nothing of a peer is quoted."""
-    # smtplib wraps the error of the socket in one of its own.
-    cause = error.__context__ if isinstance(error, smtplib.SMTPException) else error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return _CERTIFICATE_FAULTS.get(
-            cause.verify_code,
-            (
-                f"shows a certificate that is not valid ({cause.verify_message})",
-                "have its operator mend it",
-            ),
-        )
-    if isinstance(cause, TimeoutError):
-        return f"did not answer within {timeout:g} s", "check host and port and that it runs"
-    if isinstance(cause, ConnectionRefusedError):
-        return "refused the connection", "check host and port and that it runs, then run again"
-    if isinstance(cause, socket.gaierror):
-        return "has a host name that does not resolve", "check the host in its URL"
-    reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
-    if "PROTOCOL_VERSION" in reason or "UNSUPPORTED_PROTOCOL" in reason:
-        return "speaks no TLS 1.2 or newer", "have its operator enable TLS 1.2 and 1.3"
-    if reason and "EOF" not in reason:
-        return (
-            f"and this side agree on no TLS ({reason.lower().replace('_', ' ')})",
-            "check that smtps:// goes to an implicit-TLS port and smtp:// to a STARTTLS one, and"
-            " that it takes TLS 1.2 with AES-GCM or TLS 1.3",
-        )
-    if isinstance(cause, OSError) and not isinstance(cause, (ssl.SSLError, ConnectionError)):
-        return (
-            f"cannot be reached ({os.strerror(cause.errno or 0)})",
-            "check host, port and network",
-        )
-    return "hung up before it was ready for a letter", "ask its operator, then run again"
-
-
-_CERTIFICATE_FAULTS = {  # by OpenSSL's X509_V_ERR_ numbers
-    9: ("shows a certificate that is not valid yet", "check the clocks of both machines"),
-    10: ("shows a certificate that has expired", "have its operator renew it"),
-    18: (
-        "shows a self-signed certificate",
-        "have its operator get one from an authority, or trust their own with REENGAGE_RELAY_TRUST",
-    ),
-    62: ("shows a certificate for another name", "use the name of the certificate in its URL"),
-    64: ("shows a certificate for another address", "use the name of the certificate in its URL"),
-} | dict.fromkeys(
-    (19, 20, 21),
-    (
-        "shows a certificate of an unknown authority",
-        "if it is the right one, name its file in REENGAGE_RELAY_TRUST",
-    ),
-)
-
-
 def _failure(url: RelayUrl, what: str, todo: str) -> RelayConnectError:
     return RelayConnectError(f"relay {url} {what}; {todo}; nothing was sent")
-
-
-def _malformed(what: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"a relay URL {what};"
-        " write smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465"
-    )
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _base64(octets: bytes) -> str:

@@ -27,6 +27,7 @@ STEPS = (
     "preflight", "extract", "gate", "plan", "letter", "check_letters", "send", "settle", "shred",
 )  # fmt: skip
 _NOTES = {"live": [], "dry": ["(dry run)"], "replay": ["(replay)"]}
+_SEALS = {"smime": "by S/MIME", "tls": "by guaranteed TLS", "portal": "by the portal"}
 _OUTCOMES = ("withheld", "sent", "refused", "deferred", "unknown")
 
 
@@ -49,6 +50,10 @@ class Funnel:
     seconds: dict[str, float]
     quality: dict[str, int] = field(default_factory=dict)
     """Candidates by what is odd in their data or contradicts; each under all that apply."""
+    seals: dict[str, int] = field(default_factory=dict)
+    """Letters that left, or were rehearsed, by how they are sealed."""
+    warnings: tuple[str, ...] = ()
+    """What ends soon: an agreement, the practice's certificate."""
 
     @property
     def accounted(self) -> int:
@@ -86,6 +91,8 @@ class Funnel:
             "rehearsed": self.rehearsed,
             "pending": self.pending,
             "quality": self.quality,
+            "seals": self.seals,
+            "warnings": list(self.warnings),
         }
         return found | {name: count for name, count in rare.items() if count}
 
@@ -110,6 +117,8 @@ def render(funnels: Sequence[Funnel], console: Console) -> None:
     if codes := sorted({code for funnel in funnels for code in funnel.quality}):
         rows = [_counts(f"  {code}", [f.quality.get(code, 0) for f in funnels]) for code in codes]
         console.print(_table("Data quality", funnels, rows))
+    for warning in dict.fromkeys(one for funnel in funnels for one in funnel.warnings):
+        console.print(f"[yellow]warning   {warning}[/]", soft_wrap=True)
     for funnel in funnels:
         if not funnel.adds_up:
             console.print(f"[bold red]{funnel.campaign}: the numbers do not add up[/]")
@@ -132,6 +141,8 @@ def _funnel(row: Any) -> Funnel:
         rehearsed=int(states.get("rehearsed", 0)),
         seconds={step: float(row.seconds[step]) for step in STEPS if step in row.seconds},
         quality=dict(sorted(row.quality.items())),
+        seals={seal: int(row.seals[seal]) for seal in _SEALS if seal in row.seals},
+        warnings=tuple(row.warnings),
     )
 
 
@@ -168,6 +179,9 @@ def _funnel_rows(funnels: Sequence[Funnel]) -> list[list[str]]:
         _counts("  held out", [f.held_out for f in funnels]),
         *(_counts(f"  {state}", [f.outcomes[state] for f in funnels]) for state in _OUTCOMES),
     ]
+    for seal, label in _SEALS.items():
+        if any(seal in funnel.seals for funnel in funnels):
+            rows.append(_counts(f"  {label}", [f.seals.get(seal, 0) for f in funnels]))
     for label in ("rehearsed", "pending"):
         if any(getattr(funnel, label) for funnel in funnels):
             rows.append(_counts(f"  {label}", [getattr(funnel, label) for funnel in funnels]))

@@ -27,13 +27,15 @@ PREFIX = "REENGAGE_"
 NAMES = (
     "HOME", "WAREHOUSE_URL", "STORE_URL", "KEYRING", "RELAY_TRUST", "REHEARSAL_MAILDIR",
     "VENDORS_FILE", "PINNED_NOW", "JOURNAL", "CHECKPOINTS", "MIRROR_URL", "MIRROR_TOKEN", "ACTOR",
-    "ARCHIVE", "AIRFLOW_URL",
+    "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE",
 )  # fmt: skip
 """Every setting but the relays, which are called RELAY_URL_<VENDOR>."""
 JOURNAL = "refusals.jsonl"
 """Name of the journal of refusals in the keyring's directory."""
 CHECKPOINTS = "checkpoints"
 """Name of the directory of signed checkpoints in the keyring's directory."""
+_AWS_KMS = re.compile(r"aws-kms:[A-Za-z0-9:/_-]{1,256}")
+_TRANSIT = re.compile(r"(/[A-Za-z0-9._-]+){2,}")
 HOME = Path(os.environ.get(PREFIX + "HOME") or Path(__file__).parents[2]).resolve()
 """Root of the project: REENGAGE_HOME, else the checkout that this file lies in."""
 
@@ -72,6 +74,11 @@ class Settings:
     """Where the ledger is copied to, any fsspec URL; None = nowhere."""
     airflow_url: str | None = field(default=None, repr=False)
     """Airflow's address with a service account, for the audit's questions to its REST API."""
+    smime_trust: Path | None = None
+    """Directory of the authorities that patients' certificates may come from, and of what they
+    revoked; None = none is trusted."""
+    key_service: str | None = None
+    """What wraps the keys, `vault+https://…` or `aws-kms:…`; None = the keyring's own files."""
     actor: str | None = None
     """Whom access records name, when it is not the operating system's user (SEC-15)."""
 
@@ -116,6 +123,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         mirror_token=mirror_token(env),
         archive=env.get(PREFIX + "ARCHIVE") or None,
         airflow_url=env.get(PREFIX + "AIRFLOW_URL") or None,
+        smime_trust=_path(env, "SMIME_TRUST"),
+        key_service=key_service(env),
         actor=env.get(PREFIX + "ACTOR") or None,
     )
 
@@ -171,6 +180,37 @@ def mirror_token(environ: Mapping[str, str] | None = None) -> str | None:
             f"setting {PREFIX}MIRROR_TOKEN is no bearer token; write it without quotes and spaces"
         )
     return token
+
+
+def key_service(environ: Mapping[str, str] | None = None) -> str | None:
+    """The key service's address, without any secret; None = the keyring's own files (SEC-25).
+
+    `vault+https://host:8200/<mount>/<key>` (`vault+http://` on this machine only) or
+    `aws-kms:<key id, ARN or alias/name>`. Raises ConfigurationError for any other.
+    """
+    env = os.environ if environ is None else environ
+    if not (address := env.get(PREFIX + "KEY_SERVICE", "").rstrip("/")):
+        return None
+    if not (_AWS_KMS.fullmatch(address) or _is_vault(address)):
+        raise ConfigurationError(
+            f"setting {PREFIX}KEY_SERVICE is no key service; write it like"
+            " vault+https://vault.example.org:8200/transit/reengage (http on this machine only) or"
+            " aws-kms:alias/reengage, tokens and keys the service's own way (VAULT_TOKEN, AWS_...)"
+        )
+    return address
+
+
+def _is_vault(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    secure = parts.scheme == "vault+https" or (
+        parts.scheme == "vault+http" and _is_this_machine(host)
+    )
+    bare = parts.username is None and not parts.query and not parts.fragment
+    return bool(secure and host and bare and _TRANSIT.fullmatch(parts.path))
 
 
 def _is_this_machine(host: str) -> bool:

@@ -21,10 +21,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from reengage.errors import ConfigurationError, LetterError
 from reengage.mail.fields import format_field, has_control
-from reengage.mail.template_files import FETCHES, part_problems, read_files
+from reengage.mail.template_files import FETCHES, PORTAL_LINK, part_problems, read_files
 from reengage.practice import Practice
 
-__all__ = ["PARTS", "Rendered", "Template", "check_template", "format_field", "load_template"]
+__all__ = [
+    "PARTS", "PORTAL_LINK", "Rendered", "Template", "check_template", "format_field",
+    "load_template",
+]  # fmt: skip
 
 PARTS = ("subject.txt", "body.mjml", "body.txt")
 
@@ -45,6 +48,8 @@ class Template:
     name: str
     digest: str
     variables: frozenset[str]
+    links: frozenset[str]
+    """Links of a letter's own that it shows, of `LINKS`."""
     _subject: jinja2.Template = field(repr=False, compare=False)
     _text: jinja2.Template = field(repr=False, compare=False)
     _html: jinja2.Template = field(repr=False, compare=False)
@@ -56,14 +61,16 @@ class Template:
         *,
         opt_out_url: str,
         opt_out_mailto: str,
+        portal_link: str | None = None,
     ) -> Rendered:
         """The letter. Raises LetterError naming the field at fault, never its value."""
-        self._require_exactly(fields)
+        self.require(fields, practice, portal_link)
         context = {
             **fields,
             "practice": practice,
             "opt_out_url": opt_out_url,
             "opt_out_mailto": opt_out_mailto,
+            PORTAL_LINK: portal_link,
         }
         try:
             parts = [part.render(context) for part in (self._subject, self._text, self._html)]
@@ -76,7 +83,13 @@ class Template:
             raise LetterError(f"{self.name}/subject.txt is not one line of text; mend it")
         return Rendered(*parts)
 
-    def _require_exactly(self, fields: Mapping[str, str]) -> None:
+    def require(
+        self, fields: Mapping[str, str], practice: Practice, portal_link: str | None
+    ) -> None:
+        """Refuse what a letter of this template cannot show, or would have to leave out.
+
+        Raises LetterError naming the field; ConfigurationError for a notice without a portal.
+        """
         for name in sorted(self.variables ^ set(fields)):
             fault = "was not given" if name in self.variables else "is given, but not used"
             raise LetterError(
@@ -88,6 +101,14 @@ class Template:
                 raise LetterError(
                     f"{self.name}: field {name!r} holds a control character; mend it in the source"
                 )
+        leads_to_portal = PORTAL_LINK in self.links
+        if leads_to_portal != (portal_link is not None):
+            fault = "was not given" if leads_to_portal else "is given, but not used"
+            raise LetterError(f"{self.name}: {PORTAL_LINK!r} {fault}; report this as a defect")
+        if leads_to_portal and practice.portal is None:
+            raise ConfigurationError(
+                f"{self.name} leads to a portal, and practice.yaml has none; add `portal` to it"
+            )
 
 
 def load_template(home: Path, folder: str, language: str) -> Template:
@@ -105,6 +126,7 @@ def load_template(home: Path, folder: str, language: str) -> Template:
             name,
             digest.hexdigest(),
             frozenset[str]().union(*(file.fields() for file in files.values())),
+            frozenset[str]().union(*(file.links() for file in files.values())),
             {path: file.text for path, file in files.items()},
         )
     )
@@ -130,6 +152,7 @@ class _Source:
     name: str
     digest: str
     variables: frozenset[str]
+    links: frozenset[str]
     files: Mapping[str, str] = field(repr=False, compare=False)
 
 
@@ -141,6 +164,7 @@ def _compiled(source: _Source) -> Template:
         name=f"templates/{source.name}",
         digest=source.digest,
         variables=source.variables,
+        links=source.links,
         _subject=plain.get_template(f"{source.name}/subject.txt"),
         _text=plain.get_template(f"{source.name}/body.txt"),
         _html=escaping.get_template("body.html"),

@@ -24,6 +24,8 @@ looked AS (
     SELECT
         letter.number,
         standing.recipient,
+        standing.certificate,
+        standing.reads_authenticated,
         standing.consents,
         a.start_at,
         a.location,
@@ -61,6 +63,8 @@ SELECT
     number,
     reasons,
     CASE WHEN cardinality(reasons) = 0 THEN recipient END AS recipient,
+    CASE WHEN cardinality(reasons) = 0 THEN certificate END AS certificate,
+    CASE WHEN cardinality(reasons) = 0 THEN reads_authenticated END AS reads_authenticated,
     CASE WHEN cardinality(reasons) = 0 THEN consents END AS consents,
     CASE WHEN cardinality(reasons) = 0 THEN start_at END AS appointment_start_at,
     CASE WHEN cardinality(reasons) = 0 THEN location END AS appointment_location,

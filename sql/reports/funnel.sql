@@ -3,7 +3,7 @@
 -- twice shows the same numbers; a dry run or replay shows its own rehearsed letters. An excluded
 -- candidate counts once, under the first of its reasons, so that the totals add up. Data quality counts
 -- every code that tells of contradicting data (parameter contradictions) and every note, each patient
--- under all that apply.
+-- under all that apply. Letters that left, or were rehearsed, count by how they are sealed.
 WITH latest AS (
     SELECT DISTINCT ON (campaign) *
     FROM run
@@ -54,6 +54,19 @@ letters AS (
     ) AS by_state
     GROUP BY run_id
 ),
+seals AS (
+    SELECT run_id, jsonb_object_agg(seal, letters) AS seals
+    FROM (
+        SELECT latest.run_id, l.seal, count(*) AS letters
+        FROM latest JOIN letter l
+          ON l.campaign = latest.campaign AND l.campaign_date = latest.campaign_date
+         AND l.rehearsal IS NOT DISTINCT FROM
+             CASE WHEN latest.mode <> 'live' THEN latest.run_id END
+        WHERE l.state IN ('sent', 'unknown', 'rehearsed') AND l.seal IS NOT NULL
+        GROUP BY latest.run_id, l.seal
+    ) AS by_seal
+    GROUP BY run_id
+),
 steps AS (
     -- Mapped tasks run side by side: a step lasts from its first start to its last end. Of a task
     -- that was retried or cleared the latest try counts, not the wait before it.
@@ -79,11 +92,14 @@ SELECT
     coalesce(arms.held_out, 0) AS held_out,
     coalesce(letters.states, '{}') AS states,
     coalesce(steps.seconds, '{}') AS seconds,
-    coalesce(quality.codes, '{}') AS quality
+    coalesce(quality.codes, '{}') AS quality,
+    coalesce(seals.seals, '{}') AS seals,
+    latest.warnings
 FROM latest
 LEFT JOIN excluded USING (run_id)
 LEFT JOIN arms USING (run_id)
 LEFT JOIN letters USING (run_id)
 LEFT JOIN steps USING (run_id)
 LEFT JOIN quality USING (run_id)
+LEFT JOIN seals USING (run_id)
 ORDER BY latest.campaign

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from daily import Practice
+from keyrings import set_key
 from reengage.cli.main import main
 from reengage.pipeline.extract import extract
 from sqlalchemy import create_engine, text
@@ -78,7 +79,7 @@ def test_another_keyring_than_the_stores_is_refused(
     desk: Practice, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk.open(dry=True)
-    (desk.settings.keyring / "pseudonym.key").write_bytes(b"\x02" * 32)
+    set_key(desk.settings.keyring, b"\x02" * 32)
     assert main(["why", "--patient", "p1", *ON]) == 1
     assert "the store was written with another keyring" in capsys.readouterr().err
 

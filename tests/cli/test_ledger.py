@@ -75,7 +75,7 @@ def test_wrong_usage_is_told_with_status_2(
     assert told in capsys.readouterr().err
 
 
-# --- verify, checkpoint, rotate-key ---
+# --- verify, checkpoint ---
 
 
 def test_verify_tells_a_sound_ledger_and_every_fault_with_its_entry(
@@ -105,24 +105,6 @@ def test_verify_tells_a_sound_ledger_and_every_fault_with_its_entry(
     assert main(["ledger", "verify", "--json"]) == 1
     [finding] = json.loads(capsys.readouterr().out)["findings"]
     assert finding["entry"] == 2
-
-
-def test_a_new_key_signs_on_and_is_on_record(
-    books: Books, capsys: pytest.CaptureFixture[str]
-) -> None:
-    books.add(event(1))
-    assert [main(["ledger", action]) for action in ("checkpoint", "rotate-key")] == [0, 0]
-    said = capsys.readouterr().out.splitlines()
-    assert said[-1] == books.keys[1].text
-    assert main(["ledger", "checkpoint"]) == 0
-    assert main(["ledger", "verify"]) == 0
-    assert "checkpoints that agree: 2" in capsys.readouterr().out
-    [(entry,)] = books.rows("SELECT entry FROM ledger_entry WHERE kind = 'configuration'")
-    body = json.loads(bytes(entry))["body"]
-    assert (body["name"], body["changed_by"]["source"]) == ("ledger/signer", "command")
-    assert body["sha256"] != body["previous"] is not None
-    assert main(["ledger", "tail", "--kind", "configuration"]) == 0
-    assert "ledger/signer is now " in capsys.readouterr().out
 
 
 def test_from_outside_keys_are_enough_to_verify(

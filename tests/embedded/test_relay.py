@@ -19,6 +19,7 @@ import pytest
 from reengage import relay
 from reengage.embedded.processes import ProcessError
 from reengage.embedded.relay import MAX_BYTES, RelayProcess
+from simulators.sender import TODAY, embedded
 
 SENDER = "clinic@example.org"
 LETTER = b"Message-ID: <1@example.org>\r\nSubject: x\r\n\r\ncanary-body\r\n"
@@ -42,7 +43,8 @@ def _relay(home: Path) -> Iterator[RelayProcess]:
 
 
 def connect(process: RelayProcess) -> relay.RelayConnection:
-    return relay.connect(relay.RelayUrl.parse(process.url), trust=process.ca, timeout=10.0)
+    url = relay.RelayUrl.parse(process.url)
+    return relay.open_relay(embedded(), url, on=TODAY, trust=process.ca, timeout=10.0)
 
 
 def send(

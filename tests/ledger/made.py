@@ -107,7 +107,8 @@ def disclosure(number: int, outcome: str = "sent", **more: Any) -> Record:
     transport = {
         "cipher": "TLS_AES_256_GCM_SHA384", "code": 250, "enhanced_code": "2.0.0",
         "host": "relay.example.org", "kind": outcome, "peer_sha256": "ab" * 32,
-        "queue_id": f"Q{number}", "stage": "data", "tls_version": "TLSv1.3",
+        "queue_id": f"Q{number}", "recipient_policy": None, "requiretls": False,
+        "stage": "data", "tls_version": "TLSv1.3",
     }  # fmt: skip
     said = {
         "letter": letter_of(number), "run": UUID(RUN), "campaign": "appointment_reminder",
@@ -116,7 +117,8 @@ def disclosure(number: int, outcome: str = "sent", **more: Any) -> Record:
         "fields": ["appointment.location", "appointment.start_at", "patient.given_name"],
         "authorization": None, "template_sha256": "1" * 64, "suite_sha256": "2" * 64,
         "vendor": "acme", "baa_id": "BAA-1", "message_id": f"<{number}@clinic.example.org>",
-        "seal": "tls", "outcome": outcome, "reason": None, "transport": transport,
+        "seal": "tls", "seal_basis": "contract", "outcome": outcome, "reason": None,
+        "transport": transport,
     }  # fmt: skip
     return Disclosure(**{**said, **more}).record()
 

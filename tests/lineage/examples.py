@@ -45,7 +45,7 @@ OWN_FACETS = {
     ),
     facets.DISCLOSURE_BATCH: facets.disclosure_batch(
         letters={"sent": 3, "unknown": 1}, vendor="embedded", baa_id="SAMPLE-0001",
-        seal="relay_tls",
+        seals={"smime": 1, "tls": 3},
     ),
     facets.TRANSPORT_EVIDENCE: facets.transport_evidence([
         {"host": "localhost", "tls_version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",

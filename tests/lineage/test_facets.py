@@ -21,6 +21,7 @@ PUBLISHED = {
     "1-0-0/ReengageDisclosureBatchRunFacet.json": "89f5c57100f4a623",
     "1-0-0/ReengageMinimumNecessaryRunFacet.json": "72cce261ec9092a8",
     "1-0-0/ReengageTransportEvidenceRunFacet.json": "8880625637c08c70",
+    "2-0-0/ReengageDisclosureBatchRunFacet.json": "71efd5da7ca71cc4",
 }
 """Every schema that was ever published, with the beginning of its digest: none may change."""
 

@@ -56,7 +56,11 @@ def test_inputs_are_the_columns_that_the_sql_reads(task: str, campaign: Campaign
 
 def test_the_statements_of_a_task_are_those_that_its_room_loads() -> None:
     pipeline = HOME / "plugins" / "reengage" / "pipeline"
-    rooms = {"extract": ("extract", "population", "remember"), "gate": ("gate",), "send": ("send",)}
+    rooms = {
+        "extract": ("extract", "population", "remember"),
+        "gate": ("gate",),
+        "send": ("last_look",),
+    }
     for task, files in rooms.items():
         loaded = {
             name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reengage.errors import LetterError
-from reengage.mail.fields import require_field
+from reengage.mail.fields import has_control, require_field
 from reengage.templates import format_field
 
 MORNING = datetime(2023, 6, 15, 14, 30, tzinfo=UTC)
@@ -78,3 +79,13 @@ def test_a_text_field_is_one_line_or_refused(value: str) -> None:
         return
     assert line == " ".join(value.split())
     assert line.splitlines() == [line]
+
+
+def test_every_character_that_breaks_a_line_or_turns_it_is_found() -> None:
+    """EML-02."""
+    breaking = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    for code in range(0x110000):
+        character = chr(code)
+        is_harmless = character in "\u200c\u200d\u00ad"
+        expected = unicodedata.category(character) in breaking and not is_harmless
+        assert has_control(character) == has_control(f"a{character}é") == expected, hex(code)

@@ -32,6 +32,7 @@ TEXT = "medication_reminder/en/body.txt"
 SUBJECT = "medication_reminder/en/subject.txt"
 FOOTER = "base/footer.en.mjml"
 HEAD = "base/head.mjml"
+DECIDES = "decides or is computed with"
 EXPOSED = "in a subject, preheader, title or attribute"
 
 
@@ -53,6 +54,19 @@ EXPOSED = "in a subject, preheader, title or attribute"
         (BODY, "{{ name }}", "{% autoescape false %}{{ name }}{% endautoescape %}", "escape"),
         (TEXT, "{{ practice.phone }}", "{{ practice.fone }}", "body.txt:12: the practice has no"),
         (TEXT, "{{ name }}", "{{ name }", "body.txt:7: unexpected '}'"),
+        (BODY, "{{ name }}", "{% if name %}{{ name }}{% endif %}", f"mjml:19: 'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{{ name if practice.website }}", f"body.txt:7: 'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{{ 'x' if name == 'y' }}", f"body.txt:7: 'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{{ name ~ dosage }}", f"body.txt:7: 'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{{ name[0] }}", f"body.txt:7: 'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{{ name.x }}", f"body.txt:7: 'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{{ [name] }}", f"body.txt:7: 'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{% set x = name %}{{ x }}", f"body.txt:7: 'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{% for x in name %}{{ x }}{% endfor %}", f"'name' {DECIDES}"),
+        (TEXT, "{{ name }}", "{% include name %}", f"body.txt:7: 'name' {DECIDES}"),
+        (FOOTER, "<p>Warm", "{% if opt_out_url %}<p>Warm{% endif %}", f"'opt_out_url' {DECIDES}"),
+        (SUBJECT, "A message", "{{ opt_out_url }}", f"subject.txt:1: 'opt_out_url' {EXPOSED}"),
+        (BODY, "{{ name }}", "{{ name }} {{ portal_link }}", "which only templates/portal may"),
         (BODY, "<h1>", '<img src="https://x.org/p.gif" /><h1>', "'<img' would make a mail client"),
         (HEAD, "<mj-raw>", '<mj-font name="x" href="https://x.org" /><mj-raw>', "'<mj-font' would"),
         (HEAD, "h1 {", "h1 { background: url(https://x.org/a.png);", "head.mjml:19: 'url(' would"),
@@ -76,6 +90,18 @@ def test_a_missing_file_is_told(home: Path, path: str) -> None:
     assert f"templates/{path}" in problem
     assert "is missing; create it or mend the name" in problem
     with pytest.raises(ConfigurationError, match="is missing"):
+        load_template(home, "medication_reminder", "en")
+
+
+def test_a_template_may_choose_on_what_the_practice_says(home: Path) -> None:
+    chosen = "{% if practice.website %}{{ name }}{% else %}{{ name }}, {% endif %}"
+    edit(home, TEXT, "{{ name }}", chosen)
+    assert check_template(home, "medication_reminder", ["en"], ("name", "dosage")) == []
+
+
+def test_what_chooses_on_a_value_is_refused_even_unchecked(home: Path) -> None:
+    edit(home, TEXT, "{{ name }}", "{% if name %}{{ name }}{% endif %}")
+    with pytest.raises(ConfigurationError, match="'name' decides or is computed with"):
         load_template(home, "medication_reminder", "en")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from correspondents import Correspondents
 from daily import Practice
 from ready import Ready, composed
 from reengage.embedded.postgres import Postgres
+from sealed import House
 from simulators.smtp import HostileRelay
 
 
@@ -37,3 +40,11 @@ def changing_practice(ready: Ready, ready_practice: Practice) -> Iterator[Practi
     """The same with a warehouse of its own, in which something changes before the letters go."""
     with ready.own_world(ready_practice) as practice:
         yield practice
+
+
+@pytest.fixture
+def house(practice: Practice, home: Path, tmp_path: Path) -> House:
+    correspondents = Correspondents.create(tmp_path / "correspondents")
+    correspondents.equip(practice.settings.keyring, "letters@prairie.example.org")
+    settings = replace(practice.settings, smime_trust=correspondents.trust)
+    return House(replace(practice, settings=settings), correspondents, home)

@@ -17,8 +17,9 @@ from reengage.embedded import postgres
 from reengage.embedded.home import copy_home
 from reengage.errors import GateError, StoreError
 from reengage.pipeline import check_letters as checking
+from reengage.pipeline.addressed import Addressed
 from reengage.pipeline.check_letters import check_letters, filled_in
-from reengage.pipeline.letter import BLANK, Addressed, identity_of
+from reengage.pipeline.composing import BLANK, identity_of
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send

@@ -54,11 +54,8 @@ def test_a_letter_that_was_sent_is_told_of_in_full_and_nobody_is_named(
         assert said["template_sha256"] == letter["template_sha256"]
         assert said["message_id"] == letter["message_id"]
         assert (said["vendor"], said["baa_id"]) == ("embedded", "SAMPLE-0001")
-        assert (said["purpose"], said["outcome"], said["seal"]) == (
-            "treatment",
-            "sent",
-            "relay_tls",
-        )
+        assert (said["purpose"], said["outcome"]) == ("treatment", "sent")
+        assert (said["seal"], said["seal_basis"]) == ("tls", "contract")
         assert said["transport"]["tls_version"] == "TLSv1.3"
         assert said["transport"]["code"] == 250
         assert said["pseudonym_key"] == run.keyring.pseudonym_key_name
@@ -83,9 +80,9 @@ def _intended(practice: Practice) -> set[str]:
 
 REPLIES: dict[str, tuple[dict[str, Any], tuple[str, str | None, str]]] = {
     "refused before DATA": ({"rcpt": "550 5.1.1 no"}, ("refused", "rcpt 550 5.1.1", "none")),
-    "refused after the dot": ({"reply": "554 5.7.1 no"}, ("refused", "dot 554 5.7.1", "relay_tls")),
+    "refused after the dot": ({"reply": "554 5.7.1 no"}, ("refused", "dot 554 5.7.1", "tls")),
     "deferred": ({"rcpt": "451 4.7.1 later"}, ("deferred", "rcpt 451 4.7.1", "none")),
-    "unknown": ({"reply": DROP}, ("unknown", "connection_lost_at_dot", "relay_tls")),
+    "unknown": ({"reply": DROP}, ("unknown", "connection_lost_at_dot", "tls")),
 }
 
 

@@ -16,15 +16,18 @@ from ready import CAMPAIGN, CHUNK, LETTERS, Ready, opt_out, reasons, run_of, sta
 from reengage.errors import StoreError, VendorError
 from reengage.pipeline import outbox
 from reengage.pipeline import send as room
+from reengage.pipeline.last_look import last_look
 from reengage.pipeline.outbox import Queued
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
 from reengage.pipeline.settle import settle, shred
+from reengage.sealing.way import Means
 from reengage.settings import HOME, Settings
 from simulators.smtp import HostileRelay
 from world import NOW, World
 
 Change = Callable[[World, str], None]
+MEANS = Means(signs=False, by_contract=True, requires_tls=False, portal=False)
 
 CHANGES: dict[str, tuple[str, str, Mapping[str, Any]]] = {
     # the reason it is withheld for, and what changes in the warehouse once the letters are sealed
@@ -182,13 +185,13 @@ def test_a_medicine_of_one_letter_is_not_held_against_another(practice: Practice
     other = replace(
         one, letter_id=uuid4(), letter=replace(one.letter, medication_key="another, and gone")
     )
-    assert room.last_look(run, [one, other]).denied == {other.letter_id: "prescription_ended"}
-    assert room.last_look(run, [other, one]).denied == {other.letter_id: "prescription_ended"}
+    assert last_look(run, [one, other], MEANS).denied == {other.letter_id: "prescription_ended"}
+    assert last_look(run, [other, one], MEANS).denied == {other.letter_id: "prescription_ended"}
     # Sealed before letters had keys: only the patient can be asked about.
     older = replace(one, letter=replace(one.letter, medication_key=None, says={}))
     practice.world.change("medication", "p0", sensitive_class="hiv")
     older = replace(older, letter_id=uuid4())
-    assert room.last_look(run, [older, one]).denied == {one.letter_id: "sensitive_medicine"}
+    assert last_look(run, [older, one], MEANS).denied == {one.letter_id: "sensitive_medicine"}
 
 
 def test_a_patient_who_vanished_and_one_whose_case_changed(
@@ -262,7 +265,11 @@ def registry(ready_practice: Practice, tmp_path: Path) -> tuple[Practice, Path]:
 
 EDITS = {
     "the agreement has expired": ("expires: 2099-12-31", "expires: 2025-06-01", "expired on"),
-    "the host is no longer listed": ("hosts: [localhost]", "hosts: [mx.example.org]", "not listed"),
+    "the host is no longer listed": (
+        "{host: localhost}",
+        "{host: mx.example.org, port: 587}",
+        "not listed",
+    ),
     "a clause was struck": ("        - safeguards\n", "", "lacks the clauses safeguards"),
 }
 

@@ -200,10 +200,13 @@ def test_one_row_that_cannot_be_written_excludes_its_patient_and_stops_nobody(
 
 def _seal_anew(practice: Practice, run: Run) -> None:
     """Give the letter without a sound seal the content of a letter that is due to p1."""
-    from reengage.pipeline.letter import Addressed, identity_of
+    from reengage.pipeline.addressed import Addressed
+    from reengage.pipeline.composing import identity_of
+    from reengage.sealing.way import Way
 
     [row] = practice.rows("SELECT * FROM letter WHERE state = 'composed'")
-    letter = Addressed("p1", "p1@example.org", "en", {}, b"Subject: x\r\n\r\nx\r\n")
+    way, message = Way("tls", "contract"), b"Subject: x\r\n\r\nx\r\n"
+    letter = Addressed("p1", "p1@example.org", "en", {}, message, way)
     identity = identity_of(str(row["campaign"]), str(row["patient"]), str(row["period"]))
     key = run.keyring.create_data_key(run.run_id)
     with run.store.begin() as connection:

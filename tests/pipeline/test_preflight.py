@@ -44,8 +44,18 @@ def baa(settings: Settings, **changes: object) -> Settings:
     return vendors(settings, baa={**registry["vendors"][0]["baa"], **changes})
 
 
+def own_relay(settings: Settings, domain: str) -> Settings:
+    declared = {
+        "declared_by": "Ada Reed",
+        "declared_on": DAY,
+        "domain": domain,
+        "reason": "we run the mail server ourselves and it delivers directly",
+    }
+    return vendors(settings, baa=None, tls_to_recipients=None, own_relay=declared)
+
+
 def remote_vendor(settings: Settings) -> Settings:
-    listed = vendors(settings, hosts=["smtp.example.org"])
+    listed = vendors(settings, hosts=[{"host": "smtp.example.org", "port": 587}])
     return replace(listed, relays={"embedded": "smtp://smtp.example.org:587"})
 
 
@@ -89,10 +99,32 @@ REFUSALS: dict[str, tuple[Spoil, type[Exception], str]] = {
         VendorError,
         r"lacks the clauses safeguards, .*; have them added and list them in vendors.yaml",
     ),
+    "vendor suspended (SEC-23)": (
+        lambda s: vendors(
+            s,
+            status=[
+                {"state": "in_force", "since": DAY - timedelta(days=9)},
+                {"state": "suspended", "since": DAY, "reason": "letters on a test server"},
+            ],
+        ),
+        VendorError,
+        r"'embedded' is suspended since 2025-06-02 \(letters on a test server\); nothing is sent",
+    ),
+    "vendor counts who opens letters": (
+        lambda s: vendors(s, tracking={"opens": True, "clicks": False}),
+        VendorError,
+        r"not declared to leave letters untracked; have opens and clicks switched off there",
+    ),
+    "own relay in another's domain (SEC-24)": (
+        lambda s: own_relay(s, "provider.example.org"),
+        VendorError,
+        r"declared as the practice's own in provider.example.org.* writes from prairie.example.org",
+    ),
     "host not listed": (
         lambda s: replace(s, relays={"embedded": "smtp://127.0.0.1:587"}),
         VendorError,
-        r"host '127.0.0.1' is not listed for vendor 'embedded' in vendors.yaml; listed: localhost",
+        r"host '127.0.0.1' with port 587 is not listed for vendor 'embedded' in vendors.yaml;"
+        r" listed: localhost",
     ),
     "no relay configured": (
         lambda s: replace(s, relays={}),
@@ -110,24 +142,24 @@ REFUSALS: dict[str, tuple[Spoil, type[Exception], str]] = {
         r"clock is pinned \(REENGAGE_PINNED_NOW\).*on this machine; unset it",
     ),
     "wrapping key missing": (
-        lambda s: replaced_key(s, "wrap.key", None),
+        lambda s: replaced_key(s, "wrap/0001.key", None),
         KeyringError,
-        r"wrap.key is missing; restore it from the key backup",
+        r"wrap/0001.key is missing; restore it from the key backup",
     ),
     "pseudonym key too short": (
-        lambda s: replaced_key(s, "pseudonym.key", b"short"),
+        lambda s: replaced_key(s, "pseudonym/0001.key", b"short"),
         KeyringError,
-        r"pseudonym.key holds 5 bytes, expected 32",
+        r"pseudonym/0001.key holds 5 bytes, expected 32",
     ),
     "DKIM key missing": (
-        lambda s: replaced_key(s, "dkim.pem", None),
+        lambda s: replaced_key(s, "dkim/0001.pem", None),
         KeyringError,
-        r"dkim.pem is missing; restore it from the key backup",
+        r"dkim/0001.pem is missing; restore it from the key backup",
     ),
     "DKIM key unreadable": (
-        lambda s: replaced_key(s, "dkim.pem", b"no key"),
+        lambda s: replaced_key(s, "dkim/0001.pem", b"no key"),
         KeyringError,
-        r"DKIM key is not an RSA key in PEM",
+        r"dkim/0001.pem holds another key than the one that was made here",
     ),
     "template does not load": (
         lambda s: spoiled(s, "templates/health_education/es/body.mjml", "</mj-body>", ""),
@@ -199,6 +231,14 @@ def test_a_relay_that_is_down_is_refused_and_the_same_run_goes_on_once_it_is_up(
     practice.open(CAMPAIGN, run_id=run_id)
     assert left_behind(practice) == (1, 1)
     assert hostile.letters == []
+
+
+def test_an_own_relay_is_used_and_named_in_place_of_an_agreement(practice: Practice) -> None:
+    """SEC-24: in the domain that the practice writes from."""
+    practice.settings = own_relay(practice.settings, "prairie.example.org")
+    practice.open(CAMPAIGN)
+    [run] = practice.rows("SELECT vendor, baa_id FROM run")
+    assert dict(run) == {"vendor": "embedded", "baa_id": "own-relay:embedded"}
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,12 @@ from reengage.embedded.certificates import Certificates
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import RelayError, StoreError
 from reengage.pipeline import outbox
-from reengage.pipeline.letter import Addressed, identity_of
+from reengage.pipeline.addressed import Addressed
+from reengage.pipeline.composing import identity_of
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
 from reengage.pipeline.settle import settle, shred
+from reengage.sealing.way import Way
 from simulators import certificates as certs
 from simulators.smtp import DROP, HostileRelay
 from sqlalchemy import text
@@ -301,7 +303,7 @@ def _add_many(practice: Practice, run: Run, number: int) -> None:
     key, rows = run.data_key, []
     for n in range(number):
         message = f"Message-ID: <{n}@many.example.org>\r\nSubject: x\r\n\r\ntext\r\n".encode()
-        letter = Addressed(f"q{n}", f"q{n}@example.org", "en", {}, message)
+        letter = Addressed(f"q{n}", f"q{n}@example.org", "en", {}, message, TLS)
         patient = run.pseudonym(f"q{n}")
         identity = identity_of(CAMPAIGN, patient, "many")
         sealed = key.seal(letter.to_bytes(), bound_to=f"letter/{identity}")
@@ -316,4 +318,5 @@ def _add_many(practice: Practice, run: Run, number: int) -> None:
         connection.execute(text(statement), rows)
 
 
+TLS = Way("tls", "contract")
 _NEW = {"patient_key": "'q' || n", "email": "'q' || n || '@example.org'"}

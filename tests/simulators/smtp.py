@@ -5,6 +5,8 @@
         ... talk to relay.url, trusting certificates.ca ...
         relay.letters, relay.commands, relay.clear, relay.wire
 
+`later` are options that hold from the second connection on: `{"extensions_before_tls": ()}`.
+
 A script maps a stage to a reply, to DROP (hang up instead), to SILENCE (nothing until the client
 leaves), or to a list of those: one for each time the stage is reached, the last one for good.
 The stages in order: connect, ehlo, starttls, (TLS), ehlo_tls, auth, rset, mail, rcpt, data, body
@@ -21,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from reengage.embedded.certificates import Certificates
 
@@ -31,7 +33,19 @@ DROP = "<drop>"
 SILENCE = "<silence>"
 
 Script = Mapping[str, str | Sequence[str]]
-Tls = Literal["good", "implicit", "1.2", "cbc", "old", "garbage", "drop"]
+Tls = Literal[
+    "good", "implicit", "1.2",
+    "old", "1.0", "cbc", "anonymous", "null", "static_rsa", "chacha20",
+    "plaintext", "garbage", "drop", "drop_in_handshake",
+]  # fmt: skip
+"""`old` speaks TLS 1.1 only, `1.0` that only; `cbc` to `chacha20` are suites of TLS 1.2."""
+WEAK_SUITES: Mapping[str, str] = {
+    "cbc": "ECDHE-ECDSA-AES256-SHA384",
+    "anonymous": "AECDH-AES256-SHA",
+    "null": "ECDHE-ECDSA-NULL-SHA",
+    "static_rsa": "AES256-GCM-SHA384",  # wants certificates.good_rsa
+    "chacha20": "ECDHE-ECDSA-CHACHA20-POLY1305",
+}
 
 _REPLIES = {
     "connect": "220 localhost ready",
@@ -66,8 +80,9 @@ class HostileRelay:
     tls: Tls = "good"
     extensions: Sequence[str] = ("SIZE 1000000", "8BITMIME", "DSN", "PIPELINING")
     extensions_before_tls: Sequence[str] = ("STARTTLS",)
-    injected: bytes = b""
-    """Sent right behind the 220 to STARTTLS, in the clear."""
+    injected: Mapping[str, bytes] = field(default_factory=dict)
+    """By stage (connect, ehlo, starttls): sent in the clear with its reply, as one piece."""
+    later: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clear = bytearray()
@@ -124,7 +139,8 @@ class HostileRelay:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._sockets.append(sock)
                 self.connections += 1
-                self._start(_Conversation(self, Line(sock, self._heard)).run)
+                later = self.later if self.connections > 1 else {}
+                self._start(_Conversation(self, Line(sock, self._heard), later).run)
 
     def _heard(self, octets: bytes, under_tls: bool) -> None:
         self.wire += octets
@@ -146,23 +162,27 @@ class HostileRelay:
 class _Conversation:
     """One connection, from the greeting to its end."""
 
-    def __init__(self, relay: HostileRelay, line: Line) -> None:
+    def __init__(self, relay: HostileRelay, line: Line, changed: Mapping[str, Any]) -> None:
         self._relay = relay
+        self._changed = changed
         self._line = line
         self._secured = False
         self._mail = self._rcpt = ""
 
     def run(self) -> None:
         try:
-            if self._relay.tls == "implicit":
+            if self._option("tls") == "implicit":
                 self._secure()
-            self._answer("connect")
+            self._say(self._relay.action("connect"), self._option("injected").get("connect", b""))
             while True:
                 self._command(self._line.readline().decode("latin-1").rstrip("\r\n"))
         except (HangUpError, OSError):
             pass
         finally:
             self._line.close()
+
+    def _option(self, name: str) -> Any:
+        return self._changed.get(name, getattr(self._relay, name))
 
     def _command(self, command: str) -> None:
         verb = command.split(" ")[0].upper()
@@ -186,32 +206,33 @@ class _Conversation:
 
     def _greet(self) -> None:
         stage = "ehlo_tls" if self._secured else "ehlo"
-        offers = self._relay.extensions if self._secured else self._relay.extensions_before_tls
+        offers = self._option("extensions" if self._secured else "extensions_before_tls")
         if self._say(self._relay.action(stage)):
             return
         lines = ["localhost", *offers]
         ends = ["-"] * len(offers) + [" "]
-        self._line.write(
-            "".join(f"250{end}{line}\r\n" for end, line in zip(ends, lines, strict=True)).encode()
-        )
+        said = "".join(f"250{end}{line}\r\n" for end, line in zip(ends, lines, strict=True))
+        injected = b"" if self._secured else self._option("injected").get("ehlo", b"")
+        self._line.write(said.encode() + injected)
 
     def _start_tls(self) -> None:
         reply = self._relay.action("starttls")
-        if reply.startswith("220") and self._relay.injected:
-            self._line.write(reply.encode() + b"\r\n" + self._relay.injected)
-        else:
-            self._say(reply)
-        if reply.startswith("220"):
+        self._say(reply, self._option("injected").get("starttls", b""))
+        if reply.startswith("220") and self._option("tls") != "plaintext":
             self._secure()
 
     def _secure(self) -> None:
-        if self._relay.tls == "drop":
+        tls = self._option("tls")
+        if tls == "drop":
             raise HangUpError
-        if self._relay.tls == "garbage":
+        if tls == "drop_in_handshake":
+            self._line.read()
+            raise HangUpError
+        if tls == "garbage":
             self._line.read()  # the client has begun the handshake
             self._line.write(b"this is no TLS at all, whatever was promised before\r\n" * 20)
             self._line.wait_for_the_end()
-        self._line.start_tls(_context(self._relay))
+        self._line.start_tls(_context(tls, self._option("certificates")))
         self._secured = True
 
     def _data(self) -> None:
@@ -232,29 +253,29 @@ class _Conversation:
     def _answer(self, stage: str) -> None:
         self._say(self._relay.action(stage))
 
-    def _say(self, action: str) -> bool:
+    def _say(self, action: str, injected: bytes = b"") -> bool:
         """Do what the script says; whether a reply was given."""
         if action == DROP:
             raise HangUpError
         if action == SILENCE:
             self._line.wait_for_the_end()
         if action:
-            self._line.write(action.encode() + b"\r\n")
+            self._line.write(action.encode() + b"\r\n" + injected)
         if action.startswith("421"):
             self._line.wait_for_the_end()  # it is the client that has to go
         return bool(action)
 
 
-def _context(relay: HostileRelay) -> ssl.SSLContext:
+def _context(tls: Tls, certificates: Certificates) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(relay.certificates.cert, relay.certificates.key)
-    if relay.tls == "cbc":
-        context.set_ciphers("ECDHE-ECDSA-AES256-SHA384")
+    context.set_ciphers("ALL:@SECLEVEL=0")  # so that it shows whatever certificate it is given
+    context.load_cert_chain(certificates.cert, certificates.key)
+    context.set_ecdh_curve("prime256v1")  # else no anonymous suite finds a curve
+    if tls in ("1.2", *WEAK_SUITES):
         context.maximum_version = ssl.TLSVersion.TLSv1_2
-    if relay.tls == "1.2":
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-    if relay.tls == "old":
-        context.set_ciphers("ALL:@SECLEVEL=0")
-        context.minimum_version = ssl.TLSVersion.TLSv1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    if tls in WEAK_SUITES:
+        context.set_ciphers(f"{WEAK_SUITES[tls]}:@SECLEVEL=0")
+    if tls in ("old", "1.0"):
+        only = ssl.TLSVersion.TLSv1_1 if tls == "old" else ssl.TLSVersion.TLSv1
+        context.minimum_version = context.maximum_version = only
     return context

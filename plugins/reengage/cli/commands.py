@@ -160,6 +160,14 @@ def ledger(options: Namespace) -> int:
     return action(options, HOME)
 
 
+def keys(options: Namespace) -> int:
+    """List keys, make new ones, bring old things under them, destroy old ones."""
+    from reengage.cli import keys as keyrings
+
+    action: Callable[[Namespace, Path], int] = getattr(keyrings, options.action)
+    return action(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns

@@ -20,17 +20,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from reengage import settings, store
 from reengage.cli import places
-from reengage.cli.actor import actor, record_access
+from reengage.cli.actor import record_access
 from reengage.errors import ConfigurationError
-from reengage.keys import Keyring, digest, open_keyring
+from reengage.keys import Keyring, open_keyring
 from reengage.ledger import archive as archives
 from reengage.ledger import mirror as mirrors
-from reengage.ledger import records, signers, witness
-from reengage.ledger.append import append
+from reengage.ledger import signers, witness
 from reengage.ledger.archive import Archive
 from reengage.ledger.checkpoint import VerifierKey
 from reengage.ledger.checkpoints import Checkpoints, sign_checkpoint
@@ -41,8 +40,6 @@ from reengage.ledger.tail import tail as newest_entries
 from reengage.ledger.verify import Verdict, verify_blocks
 from reengage.ledger.verify import verify as verify_store
 
-SIGNER = "ledger/signer"
-"""Name of the signing key in configuration records."""
 _FOLLOW_SECONDS = 2.0
 
 
@@ -71,27 +68,6 @@ def checkpoint(options: Namespace, home: Path) -> int:
         Console().print(f"signed over {signed.size:,} entries, root {_base64(signed.root)}")
     else:
         Console().print("nothing came since the newest checkpoint")
-    return 0
-
-
-def rotate_key(options: Namespace, home: Path) -> int:
-    """Make a new signing key; what the old ones signed still verifies."""
-    keyring = open_keyring(places.keyring(home))
-    with places.store(home) as engine, engine.begin() as connection:
-        store.require_keyring(connection, keyring)
-        before = signers.verifiers(keyring.directory)
-        origin = connection.execute(text("SELECT origin FROM ledger_head")).scalar_one()
-        signers.rotate_signer(keyring, origin)
-        key = signers.verifiers(keyring.directory)[-1]
-        record = records.configuration(
-            name=SIGNER,
-            sha256=digest(key.text.encode()),
-            previous=digest(before[-1].text.encode()) if before else None,
-            changed_by={"source": "command", "actor": actor()},
-        )
-        append(connection, keyring, [record])
-    Console().print("a new key signs from now on; give its verifier key to whoever verifies:")
-    print(key.text)
     return 0
 
 

@@ -17,6 +17,8 @@ from reengage.errors import ReengageError, place_of
 
 _CHANNELS = ("desk", "phone", "mailto", "letter", "portal")
 _KINDS = ("run_event", "intent", "disclosure", "access", "configuration", "checkpoint")
+_PURPOSES = ("wrap", "pseudonym", "portal", "ledger", "smime", "dkim")
+_SLASHED = ", ".join(_PURPOSES)
 _PATIENT = (
     "the patient's key in the warehouse, or - to read it from standard input: on the command line"
     " it shows in the list of processes and in the shell's history"
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_refusals(commands)
     _add_explanations(commands)
     _add_ledger(commands)
+    _add_keys(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -148,8 +151,6 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         reader.add_argument("--keys", type=Path, help="verifier keys to trust; the keyring's")
 
     signing = actions.add_parser("checkpoint", help="sign the ledger as it stands")
-    rotate = actions.add_parser("rotate_key", aliases=["rotate-key"], help="make a new signing key")
-    rotate.set_defaults(action="rotate_key")
     prove = actions.add_parser("prove", help="a file that proves an entry without the database")
     prove.add_argument("index", type=_index, metavar="INDEX")
     prove.add_argument("-o", "--output", type=Path, help="the file; without it, standard output")
@@ -160,6 +161,27 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         user.add_argument("--checkpoints", metavar="LOCATION", help="where they lie, if elsewhere")
 
     _add_readers(actions)
+
+
+def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keys = commands.add_parser("keys", help="list keys, make new ones, destroy old ones")
+    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="every key: state, and how much rests on it")
+    listing.set_defaults(action="list_")
+    rotate = actions.add_parser("rotate", help="a new key seals or signs; the old ones open")
+    reseal = actions.add_parser("reseal", help="bring data keys and secret files under the newest")
+    reseal.add_argument(
+        "--from", dest="came_from", metavar="SERVICE", help="the key service of before, or files"
+    )
+    destroy = actions.add_parser("destroy", help="what only this old key opens is unreadable")
+    for action in (rotate, destroy):
+        action.add_argument("purpose", choices=_PURPOSES, metavar="PURPOSE", help=_SLASHED)
+    rotate.add_argument("--selector", help="dkim: the new key's name in the DNS")
+    destroy.add_argument("number", type=_positive, metavar="NUMBER")
+    destroy.add_argument(
+        "--with", dest="agreed", type=_count, default=0, metavar="N",
+        help="agree to losing exactly so many things",
+    )  # fmt: skip
 
 
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -210,6 +232,12 @@ def _instant(value: str) -> datetime:
 def _index(value: str) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > 15:
         raise argparse.ArgumentTypeError("write an entry's index, a number from 0 on")
+    return int(value)
+
+
+def _count(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or len(value) > 15:
+        raise argparse.ArgumentTypeError("expected a number of 0 or more")
     return int(value)
 
 

@@ -77,9 +77,9 @@ def issue(files: Certificates, *, names: tuple[str, ...], begins: datetime, ends
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    _write(files.ca, ca.public_bytes(serialization.Encoding.PEM))
-    _write(files.key, private)
-    _write(files.cert, cert.public_bytes(serialization.Encoding.PEM))
+    write_private(files.ca, ca.public_bytes(serialization.Encoding.PEM))
+    write_private(files.key, private)
+    write_private(files.cert, cert.public_bytes(serialization.Encoding.PEM))
 
 
 # Python 3.13 verifies strictly: an authority has to say what its key is for (RFC 5280 4.2.1.3).
@@ -127,7 +127,7 @@ def _ends(path: Path) -> datetime:
     return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Whole or not at all, and never readable by others, not even for an instant."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)

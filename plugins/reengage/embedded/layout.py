@@ -64,6 +64,11 @@ class Layout:
         return self.var / "sample"
 
     @property
+    def correspondents(self) -> Path:
+        """The sample's authority for S/MIME, and the keys of the patients that it certified."""
+        return self.var / "correspondents"
+
+    @property
     def job(self) -> Path:
         """Locked and signed by the run or UI that is under way."""
         return self.var / "job"
@@ -90,7 +95,7 @@ class Layout:
         self.var.chmod(self.var.stat().st_mode & 0o711)
         for directory in (
             self.airflow, self.maildir, self.rehearsal, self.certificates, self.logs,
-            self.lineage.parent, self.processes,
+            self.lineage.parent, self.processes, self.correspondents,
         ):  # fmt: skip
             directory.mkdir(exist_ok=True, mode=0o700)
             directory.chmod(0o700)

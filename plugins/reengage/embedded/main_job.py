@@ -22,11 +22,13 @@ from sqlalchemy import create_engine
 from reengage import store
 from reengage.campaigns import Campaign, load_campaigns
 from reengage.embedded import airflow, postgres
+from reengage.embedded.correspondents import Authority, ensure_correspondents, ensure_identity
 from reengage.embedded.layout import Layout
 from reengage.embedded.processes import ProcessError, only_job
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import ReengageError
-from reengage.keys import ensure_keyring
+from reengage.keys import Keyring, ensure_keyring
+from reengage.practice import load_practice
 from reengage.settings import HOME
 from reengage.sources import loading, sample
 from reengage.sources.detect import source_of
@@ -74,9 +76,11 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
     """PostgreSQL with the data loaded, the relay and Airflow, all up; all stopped at the end."""
     clock = _Stopwatch(console)
     with only_job(layout), postgres.running(layout.postgres) as server:
-        ensure_keyring(layout.keyring)
+        keyring = ensure_keyring(layout.keyring)
         clock.lap("PostgreSQL is up")
         _load_warehouse(layout, server, job, clock)
+        if job.data is None:
+            _equip(layout, server, keyring)
         store.migrate(store.connect(server.url("store")), layout.home)
         postgres.ensure_member(server, TASKS, "reengage_tasks")
         relay = RelayProcess(layout.maildir, layout.certificates, layout.logs / "relay.log")
@@ -209,6 +213,19 @@ def _load_warehouse(layout: Layout, server: postgres.Postgres, job: Job, clock: 
         engine.dispose()
 
 
+def _equip(layout: Layout, server: postgres.Postgres, keyring: Keyring) -> None:
+    """Let some patients of the sample have certificates, and the practice sign."""
+    authority = Authority(layout.correspondents)
+    authority.ensure()
+    practice = load_practice(layout.home / "practice.yaml")
+    ensure_identity(keyring, authority, name=practice.name, email=practice.from_address)
+    engine = create_engine(server.url("warehouse"), hide_parameters=True)
+    try:
+        ensure_correspondents(engine, authority)
+    finally:
+        engine.dispose()
+
+
 def _variables(
     layout: Layout, server: postgres.Postgres, relay: RelayProcess, job: Job, port: int
 ) -> dict[str, str]:
@@ -220,6 +237,7 @@ def _variables(
         "KEYRING": layout.keyring,
         "RELAY_URL_EMBEDDED": relay.url,
         "RELAY_TRUST": relay.ca,
+        "SMIME_TRUST": layout.correspondents,
         "REHEARSAL_MAILDIR": layout.rehearsal,
         "PINNED_NOW": pinned_now(layout, job).isoformat(),
     }
@@ -237,8 +255,6 @@ def pinned_now(layout: Layout, job: Job) -> datetime:
 
 
 def _practice_zone(home: Path) -> ZoneInfo:
-    from reengage.practice import load_practice
-
     return ZoneInfo(load_practice(home / "practice.yaml").time_zone)
 
 

@@ -168,7 +168,8 @@ async def serve(
     maildir: Path, certificates: Certificates, port_file: Path, *, until_stdin_ends: bool
 ) -> None:
     """Serve on a free loopback port, written to `port_file`, until it is told to stop."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # Not create_default_context(): it writes the session keys where SSLKEYLOGFILE says.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificates.cert, certificates.key)
     handler = Delivery(maildir)

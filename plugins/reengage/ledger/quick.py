@@ -56,6 +56,8 @@ class _Transport(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     kind: _Text
     peer_sha256: _Text
     queue_id: _Text
+    recipient_policy: _Text
+    requiretls: bool
     stage: _Text
     tls_version: _Text
 
@@ -78,6 +80,7 @@ class _Disclosure(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     recipient: _Text
     run: _Text
     seal: _Text
+    seal_basis: _Text
     suite_sha256: _Text
     template_sha256: _Text
     transport: _Transport | None

@@ -89,6 +89,7 @@ class Disclosure:
     baa_id: str
     message_id: str
     seal: str
+    seal_basis: str | None
     outcome: str
     reason: str | None
     transport: Mapping[str, Any] | None

@@ -6,6 +6,7 @@ that is still there signs; an older one, or one that was lost, goes on verifying
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from reengage.errors import KeyringError
-from reengage.keys import Keyring, read_private, write_new
+from reengage.keys import Keyring, write_new
+from reengage.keys.info import KeyInfo
 from reengage.ledger.checkpoint import VerifierKey, verifier_of
 
 
@@ -27,34 +29,40 @@ def ensure_signer(keyring: Keyring, origin: str) -> tuple[str, Ed25519PrivateKey
     Raises KeyringError when there were keys and none that signs is left: a new one is a person's
     decision (`rotate_signer`), since whoever holds the old one can still sign.
     """
-    directory = keyring.directory / "ledger"
-    private = sorted(directory.glob("[0-9]*.pem"))
-    if not private and any(directory.glob("[0-9]*.vkey")):
+    keys = keyring.purposes["ledger"]
+    alive = [info for info in keys.infos() if not info.destroyed and not keys.is_lost(info)]
+    if not alive and any(keys.directory.glob("[0-9]*.vkey")):
         raise KeyringError(
-            f"the signing key of the ledger is missing from {directory}; what it signed still"
-            " verifies: restore it, or make a new one with `python -m reengage ledger rotate-key`"
+            f"the signing key of the ledger is missing from {keys.directory}; what it signed still"
+            " verifies: restore it, or make a new one with `python -m reengage keys rotate ledger`"
         )
-    if not private:
-        return rotate_signer(keyring, origin)
-    path = private[-1]
-    key = load_pem_private_key(read_private(path), None)
+    if not alive:
+        rotate_signer(keyring, origin)
+        return ensure_signer(keyring, origin)
+    path = keys.path(alive[-1].number)
+    key = load_pem_private_key(keys.secret(alive[-1].number), None)
     verifier = VerifierKey.parse(path.with_suffix(".vkey").read_text(encoding="utf-8"))
     if not isinstance(key, Ed25519PrivateKey) or verifier_of(verifier.name, key) != verifier:
         raise KeyringError(f"{path} is not the key of {path.with_suffix('.vkey').name} beside it")
     return verifier.name, key
 
 
-def rotate_signer(keyring: Keyring, origin: str) -> tuple[str, Ed25519PrivateKey]:
-    """A new key, which signs from now on; the old ones stay and verify."""
-    directory = keyring.directory / "ledger"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    taken = [int(path.stem) for path in directory.glob("[0-9]*.vkey")]
-    stem = directory / f"{max(taken, default=0) + 1:04d}"
+def rotate_signer(
+    keyring: Keyring, origin: str, told: Callable[[KeyInfo], None] = lambda info: None
+) -> KeyInfo:
+    """A new key, which signs from now on; the old ones stay and verify.
+
+    `told` hears of it just before; `public` is its verifier key.
+    """
+    keys = keyring.purposes["ledger"]
     key = Ed25519PrivateKey.generate()
+    public = verifier_of(origin, key).text
+
+    def beside(info: KeyInfo) -> None:
+        write_new(keys.path(info.number).with_suffix(".vkey"), f"{public}\n".encode())
+
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_new(stem.with_suffix(".pem"), pem)
-    write_new(stem.with_suffix(".vkey"), f"{verifier_of(origin, key).text}\n".encode())
-    return ensure_signer(keyring, origin)
+    return keys.make(pem, told, public=public, beside=beside)
 
 
 def verifiers(keyring_directory: Path) -> list[VerifierKey]:

@@ -50,6 +50,12 @@ _ALWAYS = {
         "address to write to",
         ("contact.confidential_email", "contact.email", "representative.email"),
     ),
+    "certificate": Staged("text", "certificate to seal it for", ("contact.smime_certificate",)),
+    "reads_authenticated": Staged(
+        "boolean",
+        "whether their client reads authenticated encryption",
+        ("contact.reads_authenticated_encryption",),
+    ),
     # Another than the campaign speaks is replaced by its first, an unknown zone by the practice's.
     "language": Staged("text", "what to write in", ("patient.language",), "TRANSFORMATION"),
     "time_zone": Staged(

@@ -20,7 +20,7 @@ TRANSPORT_EVIDENCE = "reengage_transportEvidence"
 VERSIONS: Mapping[str, str] = {
     CONSENT_GATE: "1-0-0",
     MINIMUM_NECESSARY: "1-0-0",
-    DISCLOSURE_BATCH: "1-0-0",
+    DISCLOSURE_BATCH: "2-0-0",
     TRANSPORT_EVIDENCE: "1-0-0",
 }
 """Key of every facet of ours, with the version of its schema."""
@@ -83,17 +83,20 @@ def minimum_necessary(
     )
 
 
-def disclosure_batch(*, letters: Mapping[str, int], vendor: str, baa_id: str, seal: str) -> Facet:
+def disclosure_batch(
+    *, letters: Mapping[str, int], vendor: str, baa_id: str, seals: Mapping[str, int]
+) -> Facet:
     """Run facet `reengage_disclosureBatch`: how many letters went to whom, under what agreement.
 
-    `letters` counts by outcome, `seal` says how their content is protected towards the vendor.
+    `letters` counts by outcome, `seals` those that were offered to the relay, by how they are
+    sealed.
     """
     return _own(
         DISCLOSURE_BATCH,
         letters=_counted("outcome", "letters", letters),
         vendor=vendor,
         baaId=baa_id,
-        seal=seal,
+        seals=_counted("seal", "letters", seals),
     )
 
 

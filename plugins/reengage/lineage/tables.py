@@ -74,6 +74,8 @@ LETTER = (
     Field("message_id", "text", "keyed hash"),
     Field("template_sha256", "text", "digest of the template"),
     Field("authorization_id", "text", "keyed: the form it rests on"),
+    Field("seal", "text", "smime, tls or portal"),
+    Field("seal_basis", "text", "certificate, requiretls, contract or link"),
     Field("expires_at", "timestamptz", "too late to send afterwards"),
     Field("checked_at", "timestamptz", "passed the check of finished letters"),
 )
@@ -86,9 +88,21 @@ OUTBOX = Table(
         Field("state", "text", "composed, claimed, attempted, sent, refused, deferred, ..."),
         Field("reason", "text", "why it was withheld, deferred or refused"),
         Field("evidence", "jsonb", "TLS version and cipher, peer, reply codes"),
+        Field("final_reply", "bytea", "the relay's last words, sealed"),
         Field("settled_at", "timestamptz", "when that was known"),
     ),
     table="letter",
+)
+PORTAL = Table(
+    "What letters left at the portal, until it expires.",
+    (
+        Field("message_id", "text", "random, in the letter's link"),
+        Field("letter_id", "uuid", "identity of the letter"),
+        Field("patient", "text", "keyed pseudonym"),
+        Field("sealed", "bytea", "the letter, under the link's key and the portal's"),
+        Field("expires_at", "timestamptz", "gone afterwards"),
+    ),
+    table="portal_message",
 )
 DISCLOSURES = Table(
     "Disclosure records of the ledger: what each letter told whom, under which agreement.",

@@ -167,6 +167,8 @@ def _letter(here: Place) -> Flow:
         "expires_at": of("expires_at", masking=False),
         "authorization_id": of("authorization_key", "TRANSFORMATION"),
         "message_id": of("patient_key", "TRANSFORMATION") + of("period_key", "TRANSFORMATION"),
+        "seal": of("certificate", "TRANSFORMATION", masking=False)
+        + of("reads_authenticated", "TRANSFORMATION", masking=False),
         **{f"sealed.{name}": of(name) for name in ADDRESSING},
         **{
             f"sealed.body.{name}": of(rule.from_, "TRANSFORMATION")
@@ -210,6 +212,7 @@ def _send(here: Place) -> Flow:
         return [here.source("letters", column).direct(how, masking=masking)]
 
     outbox = {name: of(name) for name in ("letter_id", "patient", "campaign_date")}
+    portal = {name: of(name) for name in ("letter_id", "patient")}
     disclosures = {
         "letter": of("letter_id"),
         "patient": of("patient"),
@@ -221,6 +224,7 @@ def _send(here: Place) -> Flow:
         [
             here.own("outbox", tables.OUTBOX, columnLineage=lineage(outbox, against)),
             here.own("disclosures", tables.DISCLOSURES, columnLineage=lineage(disclosures)),
+            here.own("portal", tables.PORTAL, columnLineage=lineage(portal)),
         ],
     )
 

@@ -73,7 +73,8 @@ def require_field(
 
 def has_control(text: str) -> bool:
     """Whether a character of `text` breaks a line, a header, or the direction of reading."""
-    return any(
+    # None of those is printable; most text is, and is told so ten times as fast.
+    return not text.isprintable() and any(
         unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
         and character not in _HARMLESS_FORMATS
         for character in text

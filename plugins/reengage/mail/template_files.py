@@ -1,10 +1,11 @@
 """Template files: reading them with what they include, and the rules each must keep.
 
 Compiles no MJML, renders nothing: cheap enough for the parse time of a DAG file. Every problem
-names file, line and fix. What a template may do is bounded here: show a value, choose on a value,
-include a file. No filter, test, call or escape switch, so that nothing hides an error, computes or
-lets markup through; no field where others than the patient read it (TRK-05); nothing that a mail
-client would fetch (TRK-03).
+names file, line and fix. What a template may do is bounded here: show a value, choose on what the
+practice says, include a file. No filter, test, call or escape switch, so that nothing hides an
+error, computes or lets markup through; a field or link of the letter's own only shown, so that
+letters differ nowhere else (ADR 0023); no field where others than the patient read it (TRK-05);
+nothing that a mail client would fetch (TRK-03).
 """
 
 from __future__ import annotations
@@ -21,8 +22,14 @@ from jinja2 import meta, nodes
 from reengage.errors import ConfigurationError
 from reengage.practice import Practice
 
-CONTEXT = frozenset({"practice", "opt_out_url", "opt_out_mailto"})
-"""What every template may use besides the campaign's fields; nothing of a patient."""
+PORTAL_LINK = "portal_link"
+"""The way to a letter in the portal: for its notice, the template folder `portal`, only."""
+
+LINKS = frozenset({"opt_out_url", "opt_out_mailto", PORTAL_LINK})
+"""What else is of one letter's own; nothing of a patient."""
+
+CONTEXT = LINKS | {"practice"}
+"""What a template may use besides the campaign's fields."""
 
 FETCHES = re.compile(
     r"<(?:img|link|script|iframe|object|embed|video|audio|source|form|base)\b|\bsrc(?:set)?\s*="
@@ -53,6 +60,10 @@ class TemplateFile:
         free = meta.find_undeclared_variables(self.tree) - CONTEXT
         uses = [(node.lineno, node.name) for node in self.tree.find_all(nodes.Name)]
         return {name: line for line, name in sorted(uses, reverse=True) if name in free}
+
+    def links(self) -> frozenset[str]:
+        """The links of a letter's own that it uses."""
+        return LINKS & meta.find_undeclared_variables(self.tree)
 
     def at(self, offset: int) -> str:
         """File and line of a place in the text."""
@@ -86,9 +97,11 @@ def part_problems(home: Path, part: str, fields: Collection[str]) -> Iterator[st
     """What is wrong with a part (subject.txt, body.mjml, body.txt) and all that it includes."""
     is_subject = part.endswith("subject.txt")
     used: set[str] = set()
+    links: set[str] = set()
     for file in read_files(home, part):
         found = file.fields()
         used |= set(found)
+        links |= file.links()
         for name in sorted(set(found) - set(fields)):
             yield (
                 f"templates/{file.path}:{found[name]}: uses {name!r}, which the campaign does not"
@@ -102,6 +115,11 @@ def part_problems(home: Path, part: str, fields: Collection[str]) -> Iterator[st
             f"templates/{part} does not use the declared field {name!r};"
             " use it, or remove it from the campaign's `fields`"
         )
+    is_notice = part.startswith("portal/")
+    if is_notice and not is_subject and PORTAL_LINK not in links:
+        yield f"templates/{part} does not show {PORTAL_LINK!r}; nobody would find the letter"
+    if PORTAL_LINK in links and not is_notice:
+        yield f"templates/{part} uses {PORTAL_LINK!r}, which only templates/portal may; remove it"
 
 
 def _exposed_fields(file: TemplateFile, *, whole: bool) -> Iterator[str]:
@@ -111,7 +129,9 @@ def _exposed_fields(file: TemplateFile, *, whole: bool) -> Iterator[str]:
     for start, span in spans:
         if "{" not in span:
             continue
-        for name in meta.find_undeclared_variables(_parsed(file.path, span)) - CONTEXT:
+        # A subject is the same for every letter of a campaign; attributes hold the letter's links.
+        allowed = CONTEXT - LINKS if whole else CONTEXT
+        for name in meta.find_undeclared_variables(_parsed(file.path, span)) - allowed:
             yield (
                 f"{file.at(start)}: {name!r} in a subject, preheader, title or attribute;"
                 " show fields in the text of the body only"
@@ -137,6 +157,15 @@ def _parsed(path: str, text: str) -> nodes.Template:
             f"templates/{path}:{computing.lineno}: a filter, test, call or escape switch, where"
             " a template only shows values; remove it"
         )
+    shown = {id(value) for output in tree.find_all(nodes.Output) for value in output.nodes}
+    own = meta.find_undeclared_variables(tree) - {"practice"}
+    for name in tree.find_all(nodes.Name):
+        if name.name in own and id(name) not in shown:
+            raise ConfigurationError(
+                f"templates/{path}:{name.lineno}: {name.name!r} decides or is computed with, where"
+                f" a letter's own values are only shown; write {{{{ {name.name} }}}} by itself, and"
+                " choose on the practice only"
+            )
     for attribute in tree.find_all(nodes.Getattr):
         of = attribute.node.name if isinstance(attribute.node, nodes.Name) else ""
         if of == "practice" and attribute.attr not in _PRACTICE:

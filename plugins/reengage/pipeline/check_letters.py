@@ -1,21 +1,19 @@
 """Check letters: Great Expectations on the finished bytes, before anything is sent.
 
-Looks at each letter as its recipient's mail client will: parses the message, decodes both parts,
-and compares it with a letter of the same template whose fields are blank. What differs must be the
-declared fields and nothing more (PRV-20); no header may be broken out of or hold a field (EML-02,
-TRK-05), no part may fetch anything, no link may tell who clicked (TRK-03). Only letters that passed
-are marked, and only a marked letter can be claimed: whatever is cleared, nothing unchecked is sent.
+Looks at each letter as its recipient will (opened.py): opens what is sealed, parses it, decodes
+both parts, and compares it with a letter of the same template whose fields are blank. What differs
+must be the declared fields and nothing more (PRV-20); no header may be broken out of or hold a
+field (EML-02, TRK-05), no part may fetch anything, no link may tell who clicked (TRK-03). Only
+letters that passed are marked, and only a marked letter can be claimed: whatever is cleared,
+nothing unchecked is sent.
 """
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import SMTP
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -25,11 +23,11 @@ from markupsafe import escape
 from reengage import checks
 from reengage.mail.template_files import FETCHES
 from reengage.pipeline import outbox
-from reengage.pipeline.letter import BLANK, blanks, compose_letter, opt_out_links
+from reengage.pipeline.composing import BLANK, Wording, wordings
+from reengage.pipeline.opened import Layer, content, layers, links_in, parsed
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete, ending
-from reengage.templates import Template, load_template
 
 FRAME_LETTERS = 5000
 """Letters looked at together: memory stays the same however large the chunk."""
@@ -37,7 +35,6 @@ FRAME_LETTERS = 5000
 # Differ between any two letters and are checked by themselves, or by their own standard.
 _VARYING = frozenset({"to", "date", "dkim-signature"})
 _BLANK = re.compile(f"{BLANK}([a-z0-9_]+){BLANK}")
-_LINK = re.compile(r"\bhref\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
@@ -47,15 +44,12 @@ def check_letters(run: Run, chunk: Chunk) -> int:
     Raises GateError naming the expectations that failed; then no letter of the frame is marked.
     """
     suite = checks.load_suite(run.settings.home, run.campaign.suites.letters)
-    templates: dict[str, Template] = {
-        language: load_template(run.settings.home, run.campaign.template, language)
-        for language in run.campaign.languages
-    }
+    words = wordings(run)
     checked = 0
     said: list[dict[str, Any]] = []
     with run.store.connect() as connection:
         while drafts := outbox.drafts(connection, run, chunk["number"], FRAME_LETTERS):
-            frame = pd.DataFrame([facts(run, draft, templates) for draft in drafts])
+            frame = pd.DataFrame([facts(run, draft, words) for draft in drafts])
             verdicts = checks.check_frame(suite, frame)
             said = [{"suite": suite.name, **asdict(verdict)} for verdict in verdicts]
             with ending(connection, run, said):
@@ -70,22 +64,23 @@ def check_letters(run: Run, chunk: Chunk) -> int:
 
 
 def facts(
-    run: Run, draft: outbox.Draft, templates: Mapping[str, Template]
+    run: Run, draft: outbox.Draft, words: Mapping[str, Wording]
 ) -> dict[str, str | int | bool]:
-    """Numbers and yes/no about one letter; no word of it."""
+    """Numbers and yes/no about one letter, over all its layers; no word of it."""
     letter = draft.letter
-    found = _parsed(letter.message)
-    blank = _parsed(_blank_letter(run, draft, templates[letter.language]))
-    page = _content(found, "html")
+    found = layers(run, letter, draft.identity, words[letter.language])
+    outer = found[0].found
     return {
-        "message_id": str(found["Message-ID"]),
+        "message_id": str(outer["Message-ID"]),
         "fields_declared": set(letter.declared) == set(run.campaign.fields),
-        "undeclared_parts": undeclared_parts(found, blank, letter.declared),
-        "header_faults": _header_faults(found, letter.message),
-        "foreign_headers": _foreign_headers(found, blank),
-        "addressed_right": found["To"] == letter.recipient,
-        "remote_fetches": len(FETCHES.findall(page)),
-        "tracking_links": len(_tracking_links(page, opt_out_links(run, draft.identity))),
+        "undeclared_parts": sum(
+            undeclared_parts(one.found, parsed(one.blank), one.declared) for one in found
+        ),
+        "header_faults": sum(_header_faults(one.found, one.octets) for one in found),
+        "foreign_headers": sum(_foreign_headers(one.found, parsed(one.blank)) for one in found),
+        "addressed_right": all(one.found["To"] == letter.recipient for one in found),
+        "remote_fetches": sum(len(FETCHES.findall(one.page)) for one in found),
+        "tracking_links": sum(len(_tracking_links(one)) for one in found),
         "octets": len(letter.message),
         "longest_line": max(len(line) for line in letter.message.split(b"\r\n")),
     }
@@ -97,11 +92,11 @@ def undeclared_parts(found: EmailMessage, blank: EmailMessage, declared: Mapping
     One more where there is anything besides the two: an attachment, words around the parts.
     """
     escaped = {name: str(escape(value)) for name, value in declared.items()}
-    plain = filled_in(_content(blank, "plain"), declared)
-    page = filled_in(_content(blank, "html"), escaped)
+    plain = filled_in(content(blank, "plain"), declared)
+    page = filled_in(content(blank, "html"), escaped)
     return (
-        (_content(found, "plain") != plain)
-        + (_content(found, "html") != page)
+        (content(found, "plain") != plain)
+        + (content(found, "html") != page)
         + (_frame(found) != _frame(blank))
     )
 
@@ -115,22 +110,6 @@ def _frame(message: EmailMessage) -> list[object]:
 def filled_in(blank: str, values: Mapping[str, str]) -> str:
     """The blank letter with the values in their places; a value that is missing stays blank."""
     return _BLANK.sub(lambda place: values.get(place[1], place[0]), blank)
-
-
-def _blank_letter(run: Run, draft: outbox.Draft, template: Template) -> bytes:
-    recipient = draft.letter.recipient
-    fields = blanks(run.campaign)
-    return compose_letter(run, template, fields, recipient, draft.identity, signed=False)
-
-
-def _parsed(octets: bytes) -> EmailMessage:
-    return message_from_bytes(octets, policy=SMTP)
-
-
-def _content(message: EmailMessage, subtype: str) -> str:
-    """The decoded part, empty where there is not exactly one: it then equals no blank letter."""
-    parts = [part for part in message.walk() if part.get_content_type() == f"text/{subtype}"]
-    return cast(str, parts[0].get_content()) if len(parts) == 1 else ""
 
 
 def _header_faults(message: EmailMessage, octets: bytes) -> int:
@@ -150,21 +129,31 @@ def _foreign_headers(found: EmailMessage, blank: EmailMessage) -> int:
     both = (found, blank)
     of_found, of_blank = ([(n.lower(), str(v)) for n, v in one.items()] for one in both)
     names = [name for name, _ in of_found if name != "dkim-signature"]
-    fixed = {pair for pair in of_found if pair[0] not in _VARYING}
-    expected = {pair for pair in of_blank if pair[0] not in _VARYING}
+    fixed = {pair for pair in of_found if not _varies(*pair)}
+    expected = {pair for pair in of_blank if not _varies(*pair)}
     return len(fixed ^ expected) + (sorted(names) != sorted(name for name, _ in of_blank))
 
 
-def _tracking_links(page: str, own: Sequence[str]) -> list[str]:
-    """Links that could tell who clicked: only the opt-out may be of one letter's own (TRK-03)."""
-    found = (html.unescape(link) for link in _LINK.findall(page))
-    return [link for link in found if link not in own and not _is_the_same_for_all(link, own)]
+def _varies(name: str, value: str) -> bool:
+    """Whether a header differs between any two letters, itself or as HP-Outer repeats it."""
+    told = value.partition(":")[0].lower() if name == "hp-outer" else name
+    return told in _VARYING
 
 
-def _is_the_same_for_all(link: str, own: Sequence[str]) -> bool:
+def _tracking_links(layer: Layer) -> list[str]:
+    """Links that could tell who clicked: only the letter's own may be of one letter (TRK-03)."""
+    own = layer.links.shown().values() if layer.links else ()
+    token = layer.links.opt_out_url.rpartition("/")[2] if layer.links else ""
+    return [
+        link
+        for link in links_in(layer.page)
+        if link not in own and not _is_the_same_for_all(link, token)
+    ]
+
+
+def _is_the_same_for_all(link: str, token: str) -> bool:
     parts = urlsplit(link)
     if parts.scheme == "tel":
         return True
     plain = not (parts.query or parts.fragment or parts.username)
-    token = own[0].rpartition("/")[2]
-    return parts.scheme == "https" and plain and token not in link
+    return parts.scheme == "https" and plain and bool(token) and token not in link

@@ -19,6 +19,7 @@ from reengage.keys import digest
 from reengage.ledger.append import append
 from reengage.ledger.canonical import canonical
 from reengage.ledger.records import Record, configuration
+from reengage.pipeline.composing import NOTICE
 from reengage.pipeline.run import Run
 
 _GIT_SECONDS = 10
@@ -52,6 +53,8 @@ def _parts(run: Run) -> dict[str, tuple[Path, str]]:
         for name, path in _files(home, campaign.slug, campaign.suites.names())
     }
     found[f"template/{campaign.template}"] = _folder(home / "templates" / campaign.template)
+    if run.practice.portal:
+        found[f"template/{NOTICE}"] = _folder(home / "templates" / NOTICE)
     found["template/shared"] = _folder(home / "templates" / "base")
     found[f"vendor/{run.vendor.name}"] = (run.settings.vendors_path, digest(vendor))
     return found

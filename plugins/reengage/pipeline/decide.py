@@ -1,8 +1,8 @@
 """Decide: one decision per candidate, with every reason against writing to them.
 
 The warehouse's reasons come with the candidate; what only our own store knows (opt-outs, suppressed
-addresses, letters of other days) is asked here, and whether the letter can be written at all: one
-malformed address or field excludes its patient and stops nobody else.
+addresses, letters of other days) is asked here, and whether the letter can be written and sealed at
+all: one malformed address, field or certificate excludes its patient and stops nobody else.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from reengage.mail.fields import require_field
 from reengage.pipeline.asking import asking, consent_purposes
 from reengage.pipeline.decisions import Decided, keep
 from reengage.pipeline.run import Run
+from reengage.pipeline.ways import choose_way, means_of
 from reengage.practice import is_address
 from reengage.reasons import SINCE
+from reengage.sealing.way import Means, NoWay
 from reengage.sql import load_sql
 
 
@@ -31,12 +33,13 @@ def decide(sink: Connection, run: Run, rows: list[staging.Row]) -> list[Decided]
     """One decision per row, recorded."""
     prepared = [_prepared(run, row) for row in rows]
     known = _own_standing(sink, run, prepared)
+    means = means_of(sink, run)
     decided = []
     for one in prepared:
         own, done = known[one.patient]
         against = one.reasons + own
         if not against:
-            against = _unwritable(run, one.row)
+            against = _unwritable(run, one.row) or _unsealable(run, means, one.row)
         decided.append(
             _standing(one, against) if done else replace(one, reasons=list(dict.fromkeys(against)))
         )
@@ -143,6 +146,18 @@ def _unwritable(run: Run, row: staging.Row) -> list[str]:
     except LetterError:
         return ["field_unusable"]
     return []
+
+
+def _unsealable(run: Run, means: Means, row: staging.Row) -> list[str]:
+    """Why no letter to this recipient can be sealed, as the composer would find, too."""
+    way = choose_way(
+        run,
+        means,
+        address=row["recipient"],
+        certificate=row["certificate"],
+        reads_authenticated=row["reads_authenticated"],
+    ).way
+    return [way.reason] if isinstance(way, NoWay) else []
 
 
 def _own_standing(

@@ -16,8 +16,6 @@ from reengage.ledger.append import append
 from reengage.ledger.records import Disclosure, Record, intent
 from reengage.pipeline.run import Run
 
-SEAL = "relay_tls"
-"""How a letter is sealed on its way: verified TLS to the vendor's relay."""
 NOT_SENT = "none"
 """A letter that was offered to nobody."""
 
@@ -46,7 +44,7 @@ def disclose(connection: Connection, run: Run, letters: Sequence[UUID]) -> int:
         text(
             "SELECT l.letter_id, l.run_id, l.campaign, l.campaign_date, l.patient, l.recipient_id,"
             " l.authorization_id, l.template_sha256, l.message_id, l.state, l.reason, l.evidence,"
-            " l.attempted_at, r.vendor, r.baa_id"
+            " l.attempted_at, l.seal, l.seal_basis, r.vendor, r.baa_id"
             " FROM letter l JOIN run r ON r.run_id = l.sender_run_id"
             " WHERE l.letter_id = ANY(CAST(:ids AS uuid[])) AND l.rehearsal IS NULL"
             " ORDER BY l.letter_id"
@@ -58,6 +56,7 @@ def disclose(connection: Connection, run: Run, letters: Sequence[UUID]) -> int:
 
 
 def _record(run: Run, row: Row[Any]) -> Record:
+    offered = row.attempted_at is not None
     return Disclosure(
         letter=row.letter_id,
         run=row.run_id,
@@ -74,7 +73,8 @@ def _record(run: Run, row: Row[Any]) -> Record:
         vendor=row.vendor,
         baa_id=row.baa_id,
         message_id=row.message_id,
-        seal=NOT_SENT if row.attempted_at is None else SEAL,
+        seal=row.seal if offered else NOT_SENT,
+        seal_basis=row.seal_basis if offered else None,
         outcome=row.state,
         reason=row.reason,
         transport=row.evidence,

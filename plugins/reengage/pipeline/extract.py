@@ -35,6 +35,8 @@ from reengage.sql import load_sql
 ENVELOPE = (
     "patient_key",
     "recipient",
+    "certificate",
+    "reads_authenticated",
     "language",
     "time_zone",
     "period_key",
@@ -115,7 +117,7 @@ def candidate_statement(campaign: Campaign, contract: Contract, home: Path) -> s
             ", audience AS (",
             load_sql(home, f"extract/{campaign.audience}"),
             ")",
-            ", asked AS (SELECT patient_key, medication_key FROM audience),",
+            ",",
             load_sql(home, "extract/parts/standing.sql"),
             load_sql(home, "extract/parts/envelope.sql"),
             "".join(f", {field}" for field in fields),

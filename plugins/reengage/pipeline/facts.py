@@ -12,7 +12,6 @@ from sqlalchemy import Connection, text
 
 from reengage.lineage import facets
 from reengage.pipeline.configuration import digests
-from reengage.pipeline.disclosure import SEAL
 from reengage.pipeline.run import Run
 from reengage.reasons import EXCLUDED
 
@@ -64,6 +63,13 @@ def disclosed(connection: Connection, run: Run, chunk: int | None = None) -> dic
         text(f"SELECT state, count(*) AS letters FROM letter WHERE {where} GROUP BY state"),  # noqa: S608
         of,
     ).all()
+    seals = connection.execute(
+        text(
+            f"SELECT seal, count(*) AS letters FROM letter WHERE {where}"  # noqa: S608
+            " AND attempted_at IS NOT NULL AND seal IS NOT NULL GROUP BY seal"
+        ),
+        of,
+    ).all()
     ways = connection.execute(
         text(
             "SELECT evidence ->> 'host' AS host, evidence ->> 'tls_version' AS tls_version,"  # noqa: S608
@@ -81,7 +87,7 @@ def disclosed(connection: Connection, run: Run, chunk: int | None = None) -> dic
             letters={row.state: row.letters for row in outcomes},
             vendor=vendor.vendor,
             baa_id=vendor.baa_id,
-            seal=SEAL,
+            seals={row.seal: row.letters for row in seals},
         ),
         facets.TRANSPORT_EVIDENCE: facets.transport_evidence([dict(way) for way in ways]),
     }

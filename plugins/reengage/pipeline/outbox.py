@@ -28,9 +28,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from reengage.errors import StoreError
+from reengage.pipeline.addressed import Addressed
+from reengage.pipeline.composing import identity_of
 from reengage.pipeline.decide import recipient_pseudonym
+from reengage.pipeline.deposits import leave, remove
 from reengage.pipeline.disclosure import disclose, intend
-from reengage.pipeline.letter import Addressed, identity_of
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
 
@@ -189,7 +191,8 @@ def claim(
 ) -> list[Queued]:
     """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
 
-    The ledger has the intent to offer them, under this agreement, in the same transaction.
+    The ledger has the intent to offer them, under this agreement, in the same transaction, and the
+    portal what is to be picked up there.
 
     `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`; `consents`
     purpose to the signing of the form that counts: a revocation of it that we know of counts from
@@ -225,9 +228,11 @@ def claim(
             " answer, or another try of this task is at work; clear the task when that has ended"
         )
     disclose(connection, run, [row.letter_id for row in moved if row.state == "withheld"])
-    claimed = {row.letter_id for row in moved if row.state == "claimed"}
-    intend(connection, run, sorted(claimed), baa_id)
-    return [one for one in letters if one.letter_id in claimed]
+    ids = {row.letter_id for row in moved if row.state == "claimed"}
+    claimed = [one for one in letters if one.letter_id in ids]
+    leave(connection, run, claimed)
+    intend(connection, run, sorted(ids), baa_id)
+    return claimed
 
 
 def mark_attempted(connection: Connection, letter_id: UUID, token: UUID) -> None:
@@ -253,15 +258,17 @@ def settle(
     state: Outgoing,
     reason: str | None,
     evidence: Mapping[str, object],
+    final_reply: bytes = b"",
 ) -> None:
     """Record what became of an attempt; a retry's `unknown` gives way to it.
 
-    Only a letter that was attempted can be `sent` or `unknown`.
+    Only a letter that was attempted can be `sent` or `unknown`. The relay's last words may quote an
+    address: they are kept under the month's key.
     """
     moved = connection.execute(
         text(
             "UPDATE letter SET state = :state, reason = :reason, settled_at = clock_timestamp(),"
-            " evidence = CAST(:evidence AS jsonb)"
+            " evidence = CAST(:evidence AS jsonb), final_reply = :final_reply"
             " WHERE letter_id = :letter_id AND claim = :claim"
             " AND (state IN ('attempted', 'unknown')"
             "      OR (state = 'claimed' AND :state IN ('refused', 'deferred')))"
@@ -273,8 +280,11 @@ def settle(
             "state": state,
             "reason": reason,
             "evidence": json.dumps(evidence),
+            "final_reply": seal_reply(run, letter_id, final_reply) if final_reply else None,
         },
     ).scalars()
+    if state == "refused":
+        remove(connection, letter_id)
     disclose(connection, run, list(moved))
 
 
@@ -314,6 +324,11 @@ def mark_rehearsed(connection: Connection, letters: Sequence[Queued]) -> None:
         ),
         {"ids": [one.letter_id for one in letters]},
     )
+
+
+def seal_reply(run: Run, letter_id: UUID, reply: bytes) -> bytes:
+    """The relay's last words on a letter as they are kept, as long as the day's decisions."""
+    return run.keyring.create_month_key(run.day).seal(reply, bound_to=f"reply/{letter_id}")
 
 
 def _queued(run: Run, row: Row[Any]) -> Queued:

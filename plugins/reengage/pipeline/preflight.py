@@ -20,25 +20,31 @@ from reengage import checks, refusals, relay, store
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
+from reengage.pipeline.composing import blanks, wordings
 from reengage.pipeline.configuration import note_changes
 from reengage.pipeline.decisions import require_month_key
-from reengage.pipeline.letter import blanks, compose_letter
 from reengage.pipeline.run import Mode, Run, local_day, recorded_day
+from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import Trail, complete
+from reengage.pipeline.ways import Chosen
+from reengage.sealing.way import Way
 from reengage.settings import Settings
-from reengage.templates import load_template
-from reengage.vendors import Baa, require_baa, require_host
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from reengage.vendors import LOOPBACK, Vendor, level_of, require_host, require_in_force, warning_of
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the campaign's letters go: a listed host under an agreement in force."""
+    """Where the campaign's letters go: a listed host and port, and what that rests on that day."""
 
+    vendor: Vendor
     url: relay.RelayUrl
-    baa: Baa
+    baa_id: str
+    day: date
     trust: Path | None
+
+    def open(self) -> relay.RelayConnection:
+        """A connection to it. Raises VendorError, RelayError; see `relay.open_relay`."""
+        return relay.open_relay(self.vendor, self.url, on=self.day, trust=self.trust)
 
 
 def preflight(
@@ -66,13 +72,34 @@ def preflight(
             f"campaign date {day} is in the future (today is {today}); name today or a past day"
         )
     run = Run(run_id, day, _mode(day, today, dry=dry), campaign, settings, trail)
-    baa = require_baa(run.vendor, today)
+    baa_id = require_in_force(run.vendor, today)
     _load_everything(run)
-    if run.mode == "live":
-        way = endpoint(run)
-        relay.connect(way.url, trust=way.trust).close()
-    _record(run, dag_run_id, baa)
+    _record(run, dag_run_id, baa_id, requires_tls=_relay_requires_tls(run))
     return run
+
+
+def _relay_requires_tls(run: Run) -> bool:
+    """Whether the relay offers REQUIRETLS; who opens no connection takes the vendor's entry for it.
+
+    Raises RelayError where a live run's relay cannot be reached over verified TLS.
+    """
+    if run.mode != "live":
+        return run.vendor.guarantee == "requiretls"
+    with endpoint(run).open() as connection:
+        return run.vendor.guarantee == "requiretls" and connection.offers_requiretls
+
+
+def _warnings(run: Run) -> list[str]:
+    """What ends soon: the vendor's agreement, the practice's own certificate."""
+    found = [warning_of(run.vendor, run.today())]
+    if run.signer:
+        days = (run.signer.identity.certificate.expires - run.settings.now()).days
+        if level := level_of(days):
+            found.append(
+                f"{level}: the practice's S/MIME certificate expires in {days} days; renew it with"
+                " `python -m reengage keys rotate smime`, or no letter is sent from then on"
+            )
+    return [one for one in found if one]
 
 
 def _mode(day: date, today: date, *, dry: bool) -> Mode:
@@ -87,16 +114,18 @@ def _load_everything(run: Run) -> None:
     _ = run.contract, run.keyring, load_jurisdictions(home / "jurisdictions.yaml")
     for suite in campaign.suites.names():
         checks.load_suite(home, suite)
+    _ = run.smime_trust, run.signer
     # A blank letter of each language, signed and thrown away: practice, template and DKIM key fit.
-    for language in campaign.languages:
-        template = load_template(home, campaign.template, language)
-        compose_letter(run, template, blanks(campaign), run.practice.reply_to, "preflight")
+    # By the portal where there is one: its notice is composed, too.
+    way = Way("portal", "link") if run.practice.portal else Way("tls", "contract")
+    for wording in wordings(run).values():
+        seal_letter(run, wording, blanks(campaign), run.practice.reply_to, "preflight", Chosen(way))
 
 
 def endpoint(run: Run) -> Endpoint:
     """The vendor's relay, checked this instant. Raises VendorError or ConfigurationError."""
-    name = run.campaign.vendor
-    baa = require_baa(run.vendor, run.today())
+    name, vendor, day = run.campaign.vendor, run.vendor, run.today()
+    baa_id = require_in_force(vendor, day)
     configured = run.settings.relays.get(name.lower())
     if configured is None:
         raise ConfigurationError(
@@ -104,25 +133,39 @@ def endpoint(run: Run) -> Endpoint:
             f" set REENGAGE_RELAY_URL_{name.upper()} to smtp://host:587 or smtps://host:465"
         )
     url = relay.RelayUrl.parse(configured)
-    require_host(run.vendor, url.host)
-    if run.settings.pinned_now is not None and url.host not in _LOOPBACK:
+    require_host(vendor, url.host, url.port)
+    _require_own_domain(vendor, run.practice.from_address)
+    if run.settings.pinned_now is not None and url.host not in LOOPBACK:
         raise VendorError(
             "the clock is pinned (REENGAGE_PINNED_NOW), which is only for a relay on this machine;"
             " unset it"
         )
-    return Endpoint(url, baa, run.settings.relay_trust)
+    return Endpoint(vendor, url, baa_id, day, run.settings.relay_trust)
 
 
-def _record(run: Run, dag_run_id: str, baa: Baa) -> None:
+def _require_own_domain(vendor: Vendor, from_address: str) -> None:
+    """A relay that is declared as the practice's own is in the domain it writes from (SEC-24)."""
+    own, domain = vendor.own_relay, from_address.rpartition("@")[2].lower()
+    if own is not None and domain != own.domain and not domain.endswith(f".{own.domain}"):
+        raise VendorError(
+            f"relay {vendor.name!r} is declared as the practice's own in {own.domain}, and the"
+            f" practice writes from {domain}; enter who runs it, with an agreement"
+        )
+
+
+def _record(run: Run, dag_run_id: str, baa_id: str, *, requires_tls: bool) -> None:
     # A cleared run opens the same record again: what was settled is to be settled anew.
     statement = text("""
         INSERT INTO run
-            (run_id, campaign, campaign_date, mode, dag_run_id, campaign_sha256, vendor, baa_id)
-        VALUES (:run_id, :campaign, :day, :mode, :dag_run_id, :digest, :vendor, :baa)
+            (run_id, campaign, campaign_date, mode, dag_run_id, campaign_sha256, vendor, baa_id,
+             requires_tls, warnings)
+        VALUES (:run_id, :campaign, :day, :mode, :dag_run_id, :digest, :vendor, :baa,
+            :requires_tls, CAST(:warnings AS text[]))
         ON CONFLICT (run_id) DO UPDATE SET
             campaign_date = excluded.campaign_date, mode = excluded.mode,
             campaign_sha256 = excluded.campaign_sha256, vendor = excluded.vendor,
-            baa_id = excluded.baa_id, gate = NULL, verdicts = NULL,
+            baa_id = excluded.baa_id, requires_tls = excluded.requires_tls,
+            warnings = excluded.warnings, gate = NULL, verdicts = NULL,
             finished_at = NULL, shredded_at = NULL
     """)
     with run.store.begin() as connection:
@@ -138,7 +181,9 @@ def _record(run: Run, dag_run_id: str, baa: Baa) -> None:
                 "dag_run_id": dag_run_id,
                 "vendor": run.vendor.name,
                 "digest": campaign_digest(run.campaign),
-                "baa": baa.id,
+                "baa": baa_id,
+                "requires_tls": requires_tls,
+                "warnings": _warnings(run),
             },
         )
         # Here, where nothing waits long for the lock that a new partition takes.

@@ -22,6 +22,8 @@ from reengage.contract import Contract, load_contract
 from reengage.errors import StoreError
 from reengage.keys import DataKey, Keyring, digest, open_keyring
 from reengage.practice import Practice, load_practice
+from reengage.sealing.smime import Signer
+from reengage.sealing.trust import Trust, load_trust
 from reengage.settings import Settings
 from reengage.vendors import Vendor, load_vendors, require_vendor
 
@@ -68,6 +70,23 @@ class Run:
     def keyring(self) -> Keyring:
         """The practice's keys."""
         return open_keyring(self.settings.keyring)
+
+    @cached_property
+    def signer(self) -> Signer | None:
+        """Who signs the practice's S/MIME letters; None = it has no identity, and none is sent.
+
+        Raises KeyringError where it has one that may not be used today: renewing it is a person's.
+        """
+        identity = self.keyring.smime_identity()
+        if identity is None:
+            return None
+        address = self.practice.from_address
+        return Signer.from_pem(*identity, address=address, at=self.settings.now())
+
+    @cached_property
+    def smime_trust(self) -> Trust:
+        """The authorities that patients' certificates may come from, and what they revoked."""
+        return load_trust(self.settings.smime_trust)
 
     @cached_property
     def suites_sha256(self) -> str:

@@ -12,31 +12,27 @@ relay or a warehouse that fails leaves every letter as it was.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from reengage import refusals, relay
-from reengage.errors import StoreError
 from reengage.pipeline import outbox, window
-from reengage.pipeline.asking import asking_now
-from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.facts import disclosed
-from reengage.pipeline.letter import comparable
+from reengage.pipeline.last_look import last_look
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.preflight import endpoint
 from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete
-from reengage.sql import load_sql
+from reengage.pipeline.ways import means_by
+from reengage.sealing.way import Means
 
 LOOK_SECONDS = 60
 """How long the last look of a claim holds: with a slow relay a batch takes longer than that."""
@@ -138,13 +134,13 @@ class _Sender:
         self._connection.commit()
 
     def _claim(self, letters: Sequence[outbox.Queued]) -> list[outbox.Queued]:
-        baa = endpoint(self._run).baa  # and the host, also while the connection is warm
+        baa_id = endpoint(self._run).baa_id  # and the host, also while the connection is warm
         self._ensure_relay()  # before the claim: a relay that is down claims nothing
         # What a store restored from a backup, or a recording that died, has yet to learn (SEC-08).
         refusals.replay(self._connection, self._run.settings.journal_path)
         self._connection.commit()
         read_at = outbox.clock(self._connection)
-        look = last_look(self._run, letters)
+        look = last_look(self._run, letters, self._means())
         claimed = outbox.claim(
             self._connection,
             self._run,
@@ -153,10 +149,14 @@ class _Sender:
             denied=look.denied,
             consents=look.consents,
             warehouse_read_at=read_at,
-            baa_id=baa.id,
+            baa_id=baa_id,
         )
         self._connection.commit()
         return claimed
+
+    def _means(self) -> Means:
+        """By what means a letter may go over the connection that is up."""
+        return means_by(self._run, requires_tls=self._ensure_relay().offers_requiretls)
 
     def _offer_all(self, claimed: Sequence[outbox.Queued]) -> None:
         """As many as the last look and their windows hold for; the rest is claimed anew.
@@ -183,13 +183,14 @@ class _Sender:
                 queued.letter.recipient,
                 queued.letter.message,
                 envid=queued.letter_id.hex,
+                requiretls=queued.letter.way.basis == "requiretls",
                 on_attempt=lambda: self._mark_attempted(queued.letter_id),
             )
         except outbox.ClaimLostError:
             self._connection.rollback()
             return
         reason = None if outcome.kind == "sent" else outcome.reason
-        evidence = {**asdict(connection.evidence), **asdict(outcome)}
+        evidence = {**asdict(connection.evidence), **outcome.evidence()}
         outbox.settle(
             self._connection,
             self._run,
@@ -198,6 +199,7 @@ class _Sender:
             outcome.kind,
             reason,
             evidence,
+            outcome.reply,
         )
         self._connection.commit()
 
@@ -208,78 +210,8 @@ class _Sender:
     def _ensure_relay(self) -> relay.RelayConnection:
         """The warm connection, opened afresh when it died; never without an agreement in force."""
         if self._relay is None or not self._relay.alive:
-            way = endpoint(self._run)
-            self._relay = relay.connect(way.url, trust=way.trust)
+            self._relay = endpoint(self._run).open()
         return self._relay
-
-
-@dataclass(frozen=True)
-class LastLook:
-    """The warehouse's last word on some letters, by their ids."""
-
-    denied: dict[UUID, str]
-    """Those that may no longer go, with the first reason."""
-    consents: dict[UUID, dict[str, str | None]]
-    """Of the others, purpose to the signing of the form that counts."""
-
-
-def last_look(run: Run, letters: Sequence[outbox.Queued]) -> LastLook:
-    """What the warehouse says of these letters now.
-
-    Of a letter: its patient must still be one to write to, at its address, and what it speaks of
-    must still be so. Raises StoreError when the warehouse does not answer.
-    """
-    found = _standing_now(run, letters)
-    reasons = {
-        one.letter_id: _reason_against(run, one, found[number])
-        for number, one in enumerate(letters, start=1)
-    }
-    denied = {letter_id: reason for letter_id, reason in reasons.items() if reason}
-    consents = {
-        one.letter_id: found[number][0].consents
-        for number, one in enumerate(letters, start=1)
-        if one.letter_id not in denied
-    }
-    return LastLook(denied, consents)
-
-
-def _reason_against(run: Run, one: outbox.Queued, found: list[Row[Any]]) -> str | None:
-    if len(found) != 1:  # a view has a key twice: who knows which of the rows is true?
-        return "ambiguous"
-    [now] = found
-    if now.reasons:
-        return str(now.reasons[0])
-    if recipient_pseudonym(run, now.recipient) != one.recipient:
-        return "address_changed"
-    for column, said in one.letter.says.items():
-        if comparable(getattr(now, column.replace(".", "_"))) != said:
-            return f"{column.split('.')[0]}_changed"
-    return None
-
-
-def _standing_now(run: Run, letters: Sequence[outbox.Queued]) -> dict[int, list[Row[Any]]]:
-    """What the warehouse says of each letter, by its place among these, from 1."""
-    found: dict[int, list[Row[Any]]] = defaultdict(list)
-    try:
-        with run.warehouse.connect() as connection:
-            rows = connection.execute(
-                text(load_sql(run.settings.home, "extract/last_look.sql")),
-                {
-                    **asking_now(run),
-                    "patient_keys": [one.letter.patient_key for one in letters],
-                    "appointment_keys": [one.letter.appointment_key for one in letters],
-                    "medication_keys": [one.letter.medication_key for one in letters],
-                },
-            )
-            for row in rows:
-                found[row.number].append(row)
-            return found
-    except DBAPIError as error:
-        kind = type(error.orig).__name__
-    raise StoreError(
-        f"the warehouse did not answer the last look before a claim ({kind}); no letter of the"
-        " batch was sent; when REENGAGE_WAREHOUSE_URL answers again, clear the `send` task"
-    )
 
 
 def _rehearse(connection: Connection, run: Run, chunk: int) -> None:

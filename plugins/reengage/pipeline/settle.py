@@ -14,7 +14,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 
 from reengage.errors import StoreError
-from reengage.pipeline import outbox
+from reengage.pipeline import deposits, outbox
 from reengage.pipeline.facts import disclosed
 from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete
@@ -32,6 +32,7 @@ def settle(run: Run) -> dict[str, int]:
     """
     with run.store.begin() as connection:
         outbox.withhold_too_late(connection, run)
+        deposits.remove_expired(connection, run.settings.now())
         found = connection.execute(
             text(
                 "SELECT state, count(*) AS letters FROM letter WHERE sender_run_id = :run_id"

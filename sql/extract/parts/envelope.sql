@@ -9,6 +9,9 @@ SELECT
         'medication_key', audience.medication_key, 'language_known', standing.language IS NOT NULL,
         'time_zone_known', standing.time_zone IS NOT NULL) AS evidence,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.recipient END AS recipient,
+    CASE WHEN cardinality(standing.reasons) = 0 THEN standing.certificate END AS certificate,
+    CASE WHEN cardinality(standing.reasons) = 0
+         THEN standing.reads_authenticated END AS reads_authenticated,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.language END AS language,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.time_zone END AS time_zone,
     CASE WHEN cardinality(standing.reasons) = 0 THEN audience.period_key END AS period_key,

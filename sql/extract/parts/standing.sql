@@ -18,6 +18,7 @@ person AS (
         CASE WHEN c.confidential_channel IS NULL THEN c.email ELSE c.confidential_email END AS email,
         CASE WHEN c.confidential_channel IS NULL THEN c.verified_at
              ELSE c.confidential_verified_at END AS verified_at,
+        c.smime_certificate, c.reads_authenticated_encryption,
         m.sensitive_class
     FROM audience
     LEFT JOIN contract.patient AS p ON p.patient_key = audience.patient_key
@@ -172,6 +173,9 @@ standing AS (
     SELECT
         who.patient_key, who.language, who.time_zone, who.recipient,
         consented.authorization_key, consented.consents,
+        -- The patient's own: a minor's letters go to somebody else.
+        CASE WHEN NOT who.minor THEN who.smime_certificate END AS certificate,
+        who.reads_authenticated_encryption AS reads_authenticated,
         array_remove(ARRAY[
             CASE WHEN who.death_date <= :as_of THEN 'deceased'                               -- PRV-17
                  -- Beyond what the warehouse can know: a death all the same, or a slip of the pen.

@@ -16,7 +16,8 @@ FROM programmes AS g;
 CREATE VIEW contract_next.contact AS
 SELECT
     p.id AS patient_key, p.email, p.verified_at, p.confidential_channel, p.confidential_email,
-    p.confidential_verified_at, p.bounced_at, CAST(NULL AS text) AS smime_certificate
+    p.confidential_verified_at, p.bounced_at, CAST(NULL AS text) AS smime_certificate,
+    CAST(NULL AS boolean) AS reads_authenticated_encryption
 FROM patients AS p;
 
 -- Who is related but has no authority by law is not there: a form that they signed names nobody.

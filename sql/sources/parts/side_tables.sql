@@ -3,7 +3,7 @@
 CREATE TABLE contact (
     patient_key text NOT NULL, email text, verified_at timestamptz, confidential_channel text,
     confidential_email text, confidential_verified_at timestamptz, bounced_at timestamptz,
-    smime_certificate text
+    smime_certificate text, reads_authenticated_encryption boolean
 );
 CREATE TABLE representative (
     patient_key text NOT NULL, representative_key text NOT NULL, authority text NOT NULL, email text,

@@ -1,30 +1,24 @@
-"""Keys: what is sealed opens only whole, in its place and under its run's key, until that is gone.
+"""The keyring: a key per run, until that is gone; pseudonyms; and what each fault of it is told as.
 
-Shows SEC-14 (sealed at rest), LOG-09 and PRV-26 (keyed pseudonyms), and what each fault of a key
-file is told as.
+Shows SEC-14 (keys lie wrapped and private), LOG-09 and PRV-26 (keyed pseudonyms).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from hypothesis import given
-from hypothesis import strategies as st
+from keyrings import together
 from reengage.errors import KeyringError
 from reengage.keys import DataKey, Keyring, ensure_keyring, open_keyring
 
 RUN = UUID("00000000-0000-4000-8000-000000000001")
-MAKERS = 8
 
 
 @pytest.fixture
@@ -37,70 +31,13 @@ def key(keyring: Keyring) -> DataKey:
     return keyring.create_data_key(RUN)
 
 
-# --- sealing (SEC-14) ---
-
-
-@given(st.binary(max_size=200), st.text(max_size=20))
-def test_what_was_sealed_opens_again(plaintext: bytes, label: str) -> None:
-    key = DataKey(RUN, bytes(32))
-    assert key.open(key.seal(plaintext, bound_to=label), bound_to=label) == plaintext
-
-
-def test_every_single_bit_flip_is_refused(key: DataKey) -> None:
-    sealed = key.seal(b"canary", bound_to="batch/0")
-    opened = []
-    for bit in range(len(sealed) * 8):
-        flipped = bytearray(sealed)
-        flipped[bit // 8] ^= 1 << bit % 8
-        try:
-            opened.append(key.open(bytes(flipped), bound_to="batch/0"))
-        except KeyringError:
-            continue
-    assert opened == []
-
-
-def test_every_truncation_and_extension_is_refused(key: DataKey) -> None:
-    sealed = key.seal(b"canary", bound_to="batch/0")
-    for altered in [*(sealed[:end] for end in range(len(sealed))), sealed + b"\x00"]:
-        with pytest.raises(KeyringError, match="does not open"):
-            key.open(altered, bound_to="batch/0")
-
-
-def test_a_sealed_value_does_not_open_in_another_place(keyring: Keyring, key: DataKey) -> None:
-    sealed = key.seal(b"canary", bound_to="batch/0")
-    with pytest.raises(KeyringError, match="moved to another place"):
-        key.open(sealed, bound_to="batch/1")
-    with pytest.raises(KeyringError, match="under another key"):
-        keyring.create_data_key(uuid4()).open(sealed, bound_to="batch/0")
-
-
-def test_a_value_of_another_run_does_not_open_even_under_the_same_key() -> None:
-    one, other = DataKey(RUN, bytes(32)), DataKey(uuid4(), bytes(32))
-    with pytest.raises(KeyringError):
-        other.open(one.seal(b"canary", bound_to="batch/0"), bound_to="batch/0")
-
-
-def test_a_refusal_tells_neither_plaintext_nor_which_check_failed(key: DataKey) -> None:
-    sealed = key.seal(b"canary", bound_to="batch/0")
-    told = set()
-    for attempt, label in [(sealed[:-1], "batch/0"), (sealed, "x"), (b"\x02" + sealed[1:], "x")]:
-        with pytest.raises(KeyringError) as error:
-            key.open(attempt, bound_to=label)
-        told.add("".join(traceback.format_exception(error.value)).splitlines()[-1])
-    assert len(told) == 1
-    assert "canary" not in told.pop()
-
-
-def test_no_two_sealed_values_are_alike(key: DataKey) -> None:
-    assert len({key.seal(b"same", bound_to="x") for _ in range(100)}) == 100
-
-
 # --- no secret where people look ---
 
 
 def test_repr_and_str_show_names_only(keyring: Keyring, key: DataKey, tmp_path: Path) -> None:
     secrets = [
-        (tmp_path / "keys" / f"{name}.key").read_bytes() for name in ("wrap", "pseudonym")
+        (tmp_path / "keys" / name / "0001.key").read_bytes()
+        for name in ("wrap", "pseudonym", "portal")
     ] + [key._key]
     for shown in (repr(keyring), str(keyring), repr(key), str(key)):
         for secret in secrets:
@@ -114,7 +51,7 @@ def test_the_data_key_lies_wrapped_and_private(keyring: Keyring, key: DataKey) -
     assert key._key not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
     assert keyring.directory.stat().st_mode & 0o777 == 0o700
-    assert [f.name for f in keyring.directory.iterdir() if f.stat().st_mode & 0o077] == []
+    assert [f.name for f in keyring.directory.rglob("*") if f.stat().st_mode & 0o077] == []
 
 
 def test_a_wrapped_key_under_another_runs_name_is_refused(keyring: Keyring, key: DataKey) -> None:
@@ -126,17 +63,6 @@ def test_a_wrapped_key_under_another_runs_name_is_refused(keyring: Keyring, key:
 
 
 # --- one key per run, and its end ---
-
-
-def together(make: Callable[[int], bytes]) -> list[bytes]:
-    barrier = Barrier(MAKERS)
-
-    def one(number: int) -> bytes:
-        barrier.wait()
-        return make(number)
-
-    with ThreadPoolExecutor(MAKERS) as pool:
-        return list(pool.map(one, range(MAKERS)))
 
 
 def test_makers_at_the_same_moment_get_the_same_data_key(keyring: Keyring) -> None:
@@ -184,7 +110,7 @@ def test_a_destroyer_that_died_half_way_leaves_no_noise_where_a_key_is_looked_fo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("reengage.keys.secrets.token_bytes", dies)
+        patch.setattr("reengage.keys.files.secrets.token_bytes", dies)
         with pytest.raises(KeyboardInterrupt):
             keyring.destroy_data_key(RUN)
     assert not keyring.has_data_key(RUN)
@@ -233,16 +159,17 @@ def test_a_link_token_is_not_the_pseudonym(keyring: Keyring) -> None:
     assert keyring.pseudonym("opt_out", "p1") not in token
 
 
-# --- key files with a fault ---
+# --- a keyring with a fault ---
 
 
-@pytest.mark.parametrize("name", ["wrap.key", "pseudonym.key"])
+@pytest.mark.parametrize("name", ["wrap/0001.key", "pseudonym/0001.key", "portal/0001.key"])
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
         (lambda path: path.unlink(), "is missing; restore it from the key backup"),
         (lambda path: path.write_bytes(bytes(31)), "holds 31 bytes, expected 32; restore it"),
         (lambda path: path.write_bytes(b""), "holds 0 bytes, expected 32"),
+        (lambda path: path.write_bytes(bytes(32)), "altered, truncated, swapped or of another"),
         (lambda path: path.chmod(0o644), "is readable by others; run `chmod 600"),
         (lambda path: path.chmod(0o620), "is readable by others; run `chmod 600"),
         (lambda path: (path.unlink(), path.mkdir(0o700)), "cannot be read"),
@@ -253,25 +180,97 @@ def test_a_key_file_with_a_fault_is_told_with_the_way_out(
 ) -> None:
     spoil(keyring.directory / name)
     with pytest.raises(KeyringError, match=told) as error:
-        open_keyring(keyring.directory)
+        used(keyring.directory)
     assert str(keyring.directory / name) in str(error.value)
 
 
-def test_a_keyring_that_lost_a_key_is_not_completed_with_a_new_one(keyring: Keyring) -> None:
-    (keyring.directory / "pseudonym.key").unlink()
-    with pytest.raises(KeyringError, match=r"pseudonym\.key is missing; restore it"):
+def used(directory: Path) -> None:
+    """Every key of a keyring, as a task uses it."""
+    keyring = open_keyring(directory)
+    keyring.create_data_key(RUN)
+    keyring.purpose_key("portal").seal(b"", bound_to="x")
+
+
+def test_key_files_that_were_swapped_are_told(keyring: Keyring) -> None:
+    one, other = (keyring.directory / name / "0001.key" for name in ("portal", "pseudonym"))
+    one.rename(one.with_suffix(".old"))
+    other.rename(one)
+    one.with_suffix(".old").rename(other)
+    with pytest.raises(KeyringError, match=r"pseudonym/0001\.key holds another key"):
+        used(keyring.directory)
+
+
+def test_a_key_of_another_keyring_is_told(keyring: Keyring, tmp_path: Path) -> None:
+    ensure_keyring(tmp_path / "other")
+    foreign = (tmp_path / "other" / "wrap" / "0001.key").read_bytes()
+    (keyring.directory / "wrap" / "0001.key").write_bytes(foreign)
+    with pytest.raises(KeyringError, match=r"wrap/0001\.key holds another key.*another keyring"):
+        used(keyring.directory)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"number": 1}', '{"made": 3}'])
+def test_an_info_that_is_none_is_told(keyring: Keyring, content: str) -> None:
+    path = keyring.directory / "portal" / "0001.info"
+    path.write_text(content)
+    with pytest.raises(KeyringError, match=f"{path} is not the info of that key; restore it"):
+        open_keyring(keyring.directory)
+
+
+def test_the_info_of_another_key_is_told(keyring: Keyring) -> None:
+    info = keyring.directory / "portal" / "0001.info"
+    shutil.copy(keyring.directory / "pseudonym" / "0001.info", info)
+    with pytest.raises(KeyringError, match="is not the info of that key"):
+        open_keyring(keyring.directory)
+
+
+@pytest.mark.parametrize("end", [0, 1, 20, 62])
+def test_a_data_key_that_is_truncated_is_told_with_its_file(
+    keyring: Keyring, key: DataKey, end: int
+) -> None:
+    path = keyring.directory / "runs" / f"{RUN}.key"
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(KeyringError, match=f"key file {path}: a "):
+        keyring.data_key(RUN)
+
+
+def test_a_data_key_that_others_may_read_is_told(keyring: Keyring, key: DataKey) -> None:
+    (keyring.directory / "runs" / f"{RUN}.key").chmod(0o640)
+    with pytest.raises(KeyringError, match="is readable by others; run `chmod 600"):
+        keyring.data_key(RUN)
+
+
+@pytest.mark.parametrize("lost", ["0001.key", "0001.*"])
+def test_a_keyring_that_lost_a_key_is_not_completed_with_a_new_one(
+    keyring: Keyring, lost: str
+) -> None:
+    for path in (keyring.directory / "pseudonym").glob(lost):
+        path.unlink()
+    with pytest.raises(KeyringError, match=r"pseudonym/0001\.key is missing; restore it"):
         ensure_keyring(keyring.directory)
-    assert not (keyring.directory / "pseudonym.key").exists()
+    assert not (keyring.directory / "pseudonym" / "0001.key").exists()
+
+
+def test_a_keyring_that_others_may_enter_is_refused(keyring: Keyring) -> None:
+    keyring.directory.chmod(0o750)
+    with pytest.raises(KeyringError, match="may be entered by others; run `chmod 700"):
+        open_keyring(keyring.directory)
+
+
+def test_a_keyring_of_an_earlier_layout_is_refused(tmp_path: Path) -> None:
+    for name in ("wrap.key", "pseudonym.key"):
+        (tmp_path / name).write_bytes(bytes(32))
+    with pytest.raises(KeyringError, match=r"is of an earlier version.*`make clean`"):
+        ensure_keyring(tmp_path)
 
 
 def test_ensuring_a_keyring_again_changes_nothing(keyring: Keyring) -> None:
-    before = {path.name: path.read_bytes() for path in keyring.directory.glob("*.*")}
+    before = {path: path.read_bytes() for path in keyring.directory.rglob("*.*")}
     assert ensure_keyring(keyring.directory) == keyring
-    assert {path.name: path.read_bytes() for path in keyring.directory.glob("*.*")} == before
+    assert {path: path.read_bytes() for path in keyring.directory.rglob("*.*")} == before
 
 
 def test_a_keyring_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(KeyringError, match=r"wrap\.key is missing"):
+    with pytest.raises(KeyringError, match=r"wrap/0001\.key is missing"):
         open_keyring(tmp_path / "nowhere")
 
 
@@ -279,10 +278,14 @@ def test_the_dkim_key_is_rsa_2048_and_a_fault_of_its_file_is_told(keyring: Keyri
     found = serialization.load_pem_private_key(keyring.dkim_key(), None)
     assert isinstance(found, RSAPrivateKey)
     assert found.key_size == 2048
-    path = keyring.directory / "dkim.pem"
+    path = keyring.directory / "dkim" / "0001.pem"
     path.chmod(0o604)
-    with pytest.raises(KeyringError, match=r"dkim\.pem is readable by others"):
+    with pytest.raises(KeyringError, match=r"dkim/0001\.pem is readable by others"):
+        keyring.dkim_key()
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(KeyringError, match=r"dkim/0001\.pem holds another key.*truncated"):
         keyring.dkim_key()
     path.unlink()
-    with pytest.raises(KeyringError, match=r"dkim\.pem is missing; restore it"):
+    with pytest.raises(KeyringError, match=r"dkim/0001\.pem is missing; restore it"):
         keyring.dkim_key()

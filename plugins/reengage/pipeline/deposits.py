@@ -1,0 +1,77 @@
+"""Deposits: what a letter leaves at the portal, in the transaction that claims it.
+
+A row holds the ciphertext that the link opens, sealed once more under the portal's key of the
+keyring: neither the database nor the mailbox nor both without the keyring reveal a letter. A letter
+that is never claimed leaves nothing; what is left goes when its time is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from reengage.errors import ConfigurationError
+from reengage.keys import Keyring
+from reengage.pipeline.run import Run
+
+if TYPE_CHECKING:
+    from reengage.pipeline.outbox import Queued
+
+
+def leave(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
+    """Leave what these letters are to be picked up by; a second claim finds it there already."""
+    for one in letters:
+        if one.letter.deposit is None:
+            continue
+        message_id, ciphertext = one.letter.deposit
+        connection.execute(
+            text(
+                "INSERT INTO portal_message (message_id, letter_id, patient, sealed, expires_at)"
+                " VALUES (:message_id, :letter_id, :patient, :sealed, :expires_at)"
+                " ON CONFLICT (letter_id) DO NOTHING"
+            ),
+            {
+                "message_id": message_id,
+                "letter_id": one.letter_id,
+                "patient": run.pseudonym(one.letter.patient_key),
+                "sealed": seal_deposit(run.keyring, message_id, ciphertext),
+                "expires_at": _expires(run),
+            },
+        )
+
+
+def remove_expired(connection: Connection, now: datetime) -> int:
+    """Remove what was left for longer than it is kept; gives how many letters."""
+    return connection.execute(
+        text("DELETE FROM portal_message WHERE expires_at <= :now"), {"now": now}
+    ).rowcount
+
+
+def remove(connection: Connection, letter_id: UUID) -> None:
+    """Remove what a letter left whose link reached nobody."""
+    connection.execute(
+        text("DELETE FROM portal_message WHERE letter_id = :letter_id"), {"letter_id": letter_id}
+    )
+
+
+def seal_deposit(keyring: Keyring, message_id: str, ciphertext: bytes) -> bytes:
+    """The ciphertext as the row has it."""
+    return keyring.purpose_key("portal").seal(ciphertext, bound_to=message_id)
+
+
+def open_deposit(keyring: Keyring, message_id: str, sealed: bytes) -> bytes:
+    """What the link opens. Raises KeyringError when altered, or its key was destroyed."""
+    return keyring.purpose_key("portal").open(sealed, bound_to=message_id)
+
+
+def _expires(run: Run) -> datetime:
+    portal = run.practice.portal
+    if portal is None:
+        raise ConfigurationError(
+            "a letter is to be left at a portal, and practice.yaml names none; restore `portal`"
+        )
+    return run.settings.now() + timedelta(days=portal.valid_days)

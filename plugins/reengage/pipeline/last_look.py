@@ -1,0 +1,122 @@
+"""Last look: what the warehouse says of letters in the moment in which they are claimed.
+
+Whoever revoked, moved, booked or changed their certificate since the morning is not written to.
+Asked once per batch, as of now; a warehouse that does not answer stops the batch.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError
+
+from reengage.errors import StoreError
+from reengage.pipeline import outbox
+from reengage.pipeline.addressed import Addressed
+from reengage.pipeline.asking import asking_now
+from reengage.pipeline.decide import recipient_pseudonym
+from reengage.pipeline.letter import comparable
+from reengage.pipeline.run import Run
+from reengage.pipeline.ways import choose_way
+from reengage.sealing.way import Means, still_holds
+from reengage.sql import load_sql
+
+
+@dataclass(frozen=True)
+class LastLook:
+    """The warehouse's last word on some letters, by their ids."""
+
+    denied: dict[UUID, str]
+    """Those that may no longer go, with the first reason."""
+    consents: dict[UUID, dict[str, str | None]]
+    """Of the others, purpose to the signing of the form that counts."""
+
+
+def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastLook:
+    """What the warehouse says of these letters now.
+
+    Of a letter: its patient must still be one to write to, at its address, what it speaks of must
+    still be so, and its seal must still rest on what it rested on. Raises StoreError when the
+    warehouse does not answer.
+    """
+    found = _standing_now(run, letters)
+    reasons = {
+        one.letter_id: _reason_against(run, one, found[number], means)
+        for number, one in enumerate(letters, start=1)
+    }
+    denied = {letter_id: reason for letter_id, reason in reasons.items() if reason}
+    consents = {
+        one.letter_id: found[number][0].consents
+        for number, one in enumerate(letters, start=1)
+        if one.letter_id not in denied
+    }
+    return LastLook(denied, consents)
+
+
+def _reason_against(
+    run: Run, one: outbox.Queued, found: list[Row[Any]], means: Means
+) -> str | None:
+    if len(found) != 1:  # a view has a key twice: who knows which of the rows is true?
+        return "ambiguous"
+    [now] = found
+    if now.reasons:
+        return str(now.reasons[0])
+    if recipient_pseudonym(run, now.recipient) != one.recipient:
+        return "address_changed"
+    for column, said in one.letter.says.items():
+        if comparable(getattr(now, column.replace(".", "_"))) != said:
+            return f"{column.split('.')[0]}_changed"
+    return _seal_against(run, one.letter, now, means)
+
+
+def _seal_against(run: Run, letter: Addressed, now: Row[Any], means: Means) -> str | None:
+    """Why a letter may not go in the way in which it is sealed: a certificate must still be the one
+    it is sealed for, and sound; where there was none, one on file by now asks for another way.
+    """
+    if not still_holds(letter.way, means):
+        return "seal_lapsed"
+    if letter.way.mode == "portal":
+        return None
+    chosen = choose_way(
+        run,
+        means,
+        address=now.recipient,
+        certificate=now.certificate,
+        reads_authenticated=now.reads_authenticated,
+    )
+    if letter.way.mode == "smime" and chosen.obstacle:
+        return chosen.obstacle
+    current = chosen.certificate.digest if chosen.certificate else None
+    has_one = bool(current or chosen.obstacle)
+    changed = current != letter.certificate if letter.way.mode == "smime" else has_one
+    return "certificate_changed" if changed else None
+
+
+def _standing_now(run: Run, letters: Sequence[outbox.Queued]) -> dict[int, list[Row[Any]]]:
+    """What the warehouse says of each letter, by its place among these, from 1."""
+    found: dict[int, list[Row[Any]]] = defaultdict(list)
+    try:
+        with run.warehouse.connect() as connection:
+            rows = connection.execute(
+                text(load_sql(run.settings.home, "extract/last_look.sql")),
+                {
+                    **asking_now(run),
+                    "patient_keys": [one.letter.patient_key for one in letters],
+                    "appointment_keys": [one.letter.appointment_key for one in letters],
+                    "medication_keys": [one.letter.medication_key for one in letters],
+                },
+            )
+            for row in rows:
+                found[row.number].append(row)
+            return found
+    except DBAPIError as error:
+        kind = type(error.orig).__name__
+    raise StoreError(
+        f"the warehouse did not answer the last look before a claim ({kind}); no letter of the"
+        " batch was sent; when REENGAGE_WAREHOUSE_URL answers again, clear the `send` task"
+    )

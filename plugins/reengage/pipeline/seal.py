@@ -1,0 +1,95 @@
+"""Seal: a letter becomes the finished message, in the way that was chosen for its recipient.
+
+What leaves is sealed once and kept so; who checks it opens the finished bytes by the content key,
+or by the link in the notice, as the recipient will (opened.py). Refuses a recipient for whom there
+is no safe way by now: there is no other kind of letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reengage.compose import finish
+from reengage.errors import ConfigurationError, LetterError
+from reengage.pipeline.composing import Wording, letter_parts, links_of, notice_parts, render
+from reengage.pipeline.run import Run
+from reengage.pipeline.ways import Chosen
+from reengage.sealing import portal, smime
+from reengage.sealing.protection import protect
+from reengage.sealing.way import NoWay, Way
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A finished letter, and what opens it where the message itself does not."""
+
+    way: Way
+    message: bytes = field(repr=False)
+    certificate: str | None = None
+    """Digest of the certificate that it is sealed for."""
+    content_key: bytes | None = field(default=None, repr=False)
+    deposit: tuple[str, bytes] | None = field(default=None, repr=False)
+    """Message id and ciphertext that it leaves at the portal."""
+
+
+def seal_letter(
+    run: Run,
+    wording: Wording,
+    declared: Mapping[str, str],
+    recipient: str,
+    identity: str,
+    chosen: Chosen,
+) -> Sealed:
+    """The finished letter for these formatted fields. Raises LetterError, never with a value."""
+    way = chosen.way
+    if isinstance(way, NoWay):
+        raise LetterError(
+            f"a recipient who could be written to this morning cannot by now ({way.reason}); clear"
+            " `extract`, which decides anew"
+        )
+    if way.mode == "portal":
+        return _for_the_portal(run, wording, declared, recipient, identity, way)
+    parts = letter_parts(run, wording.letter, declared, recipient, identity)
+    if way.mode == "tls":
+        return Sealed(way, finished(run, parts.fields, parts.entity))
+    if chosen.certificate is None or run.signer is None:
+        raise LetterError("a letter is to be sealed for a certificate that is not there")
+    outer, payload = protect(parts.fields, parts.entity)
+    now = run.settings.now()
+    sealed = smime.seal(payload, chosen.certificate, run.signer, signed_at=now)
+    return Sealed(
+        way,
+        finished(run, outer, sealed.entity),
+        certificate=chosen.certificate.digest,
+        content_key=sealed.content_key,
+    )
+
+
+def finished(run: Run, fields: Sequence[bytes], entity: bytes, *, signed: bool = True) -> bytes:
+    """The message of these fields and this entity, with its DKIM signature."""
+    return finish(
+        fields,
+        entity,
+        practice=run.practice,
+        date=run.settings.now(),
+        dkim_key=run.keyring.dkim_key(run.practice.dkim.selector) if signed else None,
+    )
+
+
+def _for_the_portal(
+    run: Run,
+    wording: Wording,
+    declared: Mapping[str, str],
+    recipient: str,
+    identity: str,
+    way: Way,
+) -> Sealed:
+    if run.practice.portal is None or wording.notice is None:
+        raise ConfigurationError("practice.yaml has lost its `portal`; restore it")
+    said = render(run, wording.letter, declared, links_of(run, identity))
+    left = portal.deposit(portal.Page(said.subject, said.text, said.html))
+    link = left.link(run.practice.portal.url)
+    notice = notice_parts(run, wording.notice, link, recipient, identity)
+    message = finished(run, notice.fields, notice.entity)
+    return Sealed(way, message, deposit=(left.message_id, left.ciphertext))

@@ -1,0 +1,1 @@
+"""Sealing: the three ways in which a letter reaches its recipient unread."""

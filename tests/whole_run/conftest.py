@@ -11,15 +11,24 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
 from io import StringIO
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 from reengage.embedded import main_job
 from reengage.embedded.home import copy_home
 from reengage.embedded.layout import Layout
 from reengage.embedded.processes import wait_until
+from reengage.keys import open_keyring
+from reengage.sealing.certificates import certificate_of
+from reengage.sealing.smime import open_as_recipient
 from reengage.settings import HOME
 from rich.console import Console
 from sqlalchemy import create_engine, text
@@ -120,6 +129,24 @@ class House:
             )
         )
 
+    def read(self, content: bytes) -> EmailMessage:
+        """A letter as its recipient reads it: one by S/MIME is opened with their key."""
+        message = message_from_bytes(content, policy=SMTP)
+        if message.get_content_type() != "application/pkcs7-mime":
+            return message
+        patients = self.site.layout.correspondents / "patients"
+        key = load_pem_private_key((patients / f"{message['To']}.key").read_bytes(), None)
+        identity = open_keyring(self.site.layout.keyring).smime_identity()
+        assert isinstance(key, EllipticCurvePrivateKey)
+        assert identity is not None
+        payload = open_as_recipient(
+            content.partition(b"MIME-Version: 1.0\r\n")[2],
+            key,
+            certificate_of(_der((patients / f"{message['To']}.crt").read_bytes())),
+            signer_certificate=_der(identity[1]),
+        )
+        return message_from_bytes(payload, policy=SMTP)
+
     def delivered(self, slug: str) -> list[bytes]:
         """What the relay took of the campaign's letters, by the Message-IDs in the outbox."""
         ids = {
@@ -127,6 +154,10 @@ class House:
         }
         files = sorted((self.site.layout.maildir / "new").iterdir())
         return [c for c in (file.read_bytes() for file in files) if _message_id(c) in ids]
+
+
+def _der(pem: bytes) -> bytes:
+    return load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
 
 
 def _message_id(content: bytes) -> str:

@@ -1,10 +1,10 @@
-"""Correspondents: patients of the sample who have S/MIME certificates, and who gives them.
+"""Correspondents: made-up patients who have S/MIME certificates, and who gives them.
 
-So that `make run` shows every state a certificate can be in. An authority of the sample's own signs
-the practice's certificate and those of sixty patients: of ten, eight are sound, one has expired and
-one is of somebody whose mail client is not known to read authenticated encryption. Their private
-keys lie beside, to open the letters with (docs/smime.md). Made once per sample, and nothing of it
-counts for another source's patients.
+So that `make run` shows every state that a certificate can be in. Synthea has neither addresses nor
+certificates: both are drawn. An authority of the embedded default's own signs the practice's
+certificate and those of an eighth of the patients, sixty at most: of ten, eight are sound, one has
+expired and one is of somebody whose mail client is not known to read authenticated encryption.
+Their private keys lie beside, to open the letters with (docs/smime.md). Made once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from reengage.errors import KeyringError
 from reengage.keys import Keyring, write_new
 from reengage.keys.identity import new_smime_key
 
-CORRESPONDENTS = 60
+MOST, ONE_IN = 60, 8
+"""How many correspondents there are at most, and of how many patients one is."""
 BEGINS, ENDS = datetime(2000, 1, 1, tzinfo=UTC), datetime(2099, 12, 31, tzinfo=UTC)
 """The sample plays any day: what is valid is valid on all of them."""
 EXPIRED = BEGINS + timedelta(days=1)
@@ -118,18 +119,17 @@ def ensure_identity(keyring: Keyring, authority: Authority, *, name: str, email:
     write_new(path.with_suffix(".crt"), authority.certify(key, email).encode("ascii"))
 
 
-def ensure_correspondents(
-    warehouse: Engine, authority: Authority, many: int = CORRESPONDENTS
-) -> int:
-    """Give the sample's correspondents their certificates; the same ones at every call."""
+def ensure_correspondents(warehouse: Engine, authority: Authority) -> int:
+    """Give the correspondents their certificates; the same ones at every call. Gives how many."""
     with warehouse.begin() as connection:
         found = connection.execute(
             text(
                 "SELECT patient_key, email FROM synthea.contact"
                 " WHERE email IS NOT NULL AND confidential_channel IS NULL"
-                " ORDER BY md5(patient_key) LIMIT :many"
+                " ORDER BY md5(patient_key)"
+                " LIMIT (SELECT least(:most, count(*) / :one_in) FROM synthea.contact)"
             ),
-            {"many": many},
+            {"most": MOST, "one_in": ONE_IN},
         ).all()
         for number, row in enumerate(found):
             ends = EXPIRED if number % 10 == 9 else ENDS

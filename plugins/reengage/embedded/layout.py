@@ -65,7 +65,7 @@ class Layout:
 
     @property
     def correspondents(self) -> Path:
-        """The sample's authority for S/MIME, and the keys of the patients that it certified."""
+        """An authority for S/MIME, and the keys of the made-up patients that it certified."""
         return self.var / "correspondents"
 
     @property

@@ -78,8 +78,7 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
     with only_job(layout), postgres.running(layout.postgres) as server:
         keyring = ensure_keyring(layout.keyring)
         clock.lap("PostgreSQL is up")
-        _load_warehouse(layout, server, job, clock)
-        if job.data is None:
+        if _load_warehouse(layout, server, job, clock) == "synthea":
             _equip(layout, server, keyring)
         store.migrate(store.connect(server.url("store")), layout.home)
         postgres.ensure_member(server, TASKS, "reengage_tasks")
@@ -192,7 +191,8 @@ def _why(site: Site, dag_id: str, dag_run_id: str) -> str:
     return f"{dag_id}: {note or f'failed without a reason of ours, see the logs in {logs}'}"
 
 
-def _load_warehouse(layout: Layout, server: postgres.Postgres, job: Job, clock: _Stopwatch) -> None:
+def _load_warehouse(layout: Layout, server: postgres.Postgres, job: Job, clock: _Stopwatch) -> str:
+    """Load what the job names, unless it is there; gives the kind of source."""
     directory = job.data or layout.sample
     if job.data is None:
         marker = layout.sample / "as_of"
@@ -211,10 +211,11 @@ def _load_warehouse(layout: Layout, server: postgres.Postgres, job: Job, clock: 
         clock.lap(f"warehouse loaded from {directory}")
     finally:
         engine.dispose()
+    return source.name
 
 
 def _equip(layout: Layout, server: postgres.Postgres, keyring: Keyring) -> None:
-    """Let some patients of the sample have certificates, and the practice sign."""
+    """Let some of the made-up patients have certificates, and the practice sign."""
     authority = Authority(layout.correspondents)
     authority.ensure()
     practice = load_practice(layout.home / "practice.yaml")
@@ -237,10 +238,11 @@ def _variables(
         "KEYRING": layout.keyring,
         "RELAY_URL_EMBEDDED": relay.url,
         "RELAY_TRUST": relay.ca,
-        "SMIME_TRUST": layout.correspondents,
         "REHEARSAL_MAILDIR": layout.rehearsal,
         "PINNED_NOW": pinned_now(layout, job).isoformat(),
     }
+    if (layout.correspondents / "anchors").exists():
+        product["SMIME_TRUST"] = layout.correspondents
     ours = {f"REENGAGE_{name}": str(value) for name, value in product.items()}
     return airflow.environment(layout, server.url("airflow"), port) | ours
 

@@ -167,6 +167,7 @@ _REACHED = {
     "checked": "{row}.checked_at IS NOT NULL",
     "claimed": "{row}.claimed_at IS NOT NULL",
     "attempted": "{row}.attempted_at IS NOT NULL",
+    "answered": "{row}.outcome IS NOT NULL",
     "settled": "{row}.settled_at IS NOT NULL",
 }
 

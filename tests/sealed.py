@@ -37,10 +37,11 @@ class House:
     correspondents: Correspondents
     home: Path
 
-    def with_portal(self) -> House:
+    def with_portal(self, url: str = PORTAL) -> House:
         path = self.home / "practice.yaml"
-        entry = f"portal: {{url: {PORTAL}, valid_days: 30}}\n"
+        entry = f"portal: {{url: {url}, valid_days: 30}}\n"
         path.write_text(path.read_text(encoding="utf-8") + entry, encoding="utf-8")
+        load_practice.cache_clear()  # the next task is another process
         return self
 
     def without_portal(self) -> House:

@@ -25,8 +25,10 @@ LEVELS = {
     "errors": 0, "keys": 1, "settings": 1, "sql": 1, "yamlfile": 1, "practice": 1, "contract": 1,
     "vendors": 1, "jurisdictions": 1, "reasons": 1, "mail": 1, "templates": 1, "campaigns": 1,
     "compose": 1, "sealing": 1, "relay_url": 1, "relay_replies": 1,
+    "relay_envelope": 1,
     # 2: the edges, each to one thing outside
-    "relay_faults": 2, "relay_tls": 2, "relay": 2, "crypto_module": 2, "database": 2,
+    "relay_wire": 2, "relay_faults": 2, "relay_tls": 2, "relay": 2,
+    "crypto_module": 2, "database": 2,
     "warehouse": 2, "store": 2, "staging": 2, "journal": 2, "refusals": 2,
     "checks": 2, "sources": 2, "lineage": 2, "ledger": 2,
     # 3: the rooms
@@ -79,8 +81,7 @@ DOORS = {
     "msgspec": {"ledger.quick"},
     "httpx": {"ledger.mirror", "audit.airflow_api"},
     "fsspec": {"ledger.checkpoints", "ledger.archive"},
-    "smtplib": {"relay", "relay_tls", "relay_faults"},
-    "ssl": {"relay", "relay_tls", "relay_faults", "embedded.relay", "crypto_module"},
+    "ssl": {"relay_faults", "relay_tls", "relay_wire", "embedded.relay", "crypto_module"},
     "jinja2": {"templates", "mail.template_files"},
     "mjml": {"templates"},
     "babel": {"mail.fields"},

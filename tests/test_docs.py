@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from reengage.reasons import EXCLUDED, NOTES, WITHHELD
+from reengage.sealing.certificates import FAULTS
 from reengage.settings import HOME
 
 REASON = re.compile(r"(?:THEN|ELSE) '([a-z]+_?[a-z_]*)'")
@@ -14,7 +15,9 @@ REASONS_OF_PYTHON = (
     "address_malformed", "field_unusable", "address_changed", "appointment_changed", "ambiguous",
     "medication_changed", "no_authorization", "no_part2_consent", "authorization_duplicate",
     "time_zone_unknown", "outside_send_window", "run_became_a_replay", "interrupted_after_attempt",
-    "too_late", "restriction_since", "confidential_channel_since",
+    "too_late", "restriction_since", "confidential_channel_since", "database_crashed",
+    "certificate_client_unknown", "no_signing_certificate", "no_safe_way", "certificate_changed",
+    "seal_lapsed", *FAULTS,
 )  # fmt: skip
 
 
@@ -44,7 +47,10 @@ def test_the_page_shows_the_catalogue_as_it_is() -> None:
     assert [row for row in rows if row not in page] == []
     codes = [reason.code for reason in (*EXCLUDED, *WITHHELD)]
     assert len(codes) == len(set(codes))
-    waiting = {"outside_send_window", "run_became_a_replay", "interrupted_after_attempt"}
+    waiting = {
+        "outside_send_window", "run_became_a_replay", "interrupted_after_attempt",
+        "database_crashed",
+    }  # fmt: skip
     assert reasons() - waiting == {*codes, *NOTES}
 
 

@@ -196,7 +196,7 @@ def require_nothing_left(server: HostileRelay) -> None:
 def require_nothing_in_clear(server: HostileRelay) -> None:
     said = [line.split(b" ")[0] for line in bytes(server.clear).split(b"\r\n")]
     if server.tls not in ("garbage", "plaintext", "drop_in_handshake", "implicit"):
-        assert {*said} <= {b"ehlo", b"STARTTLS", b"QUIT", b""} or server.later
+        assert {*said} <= {b"EHLO", b"STARTTLS", b"QUIT", b""} or server.later
     for secret in (*CANARIES, b"AUTH", b"MAIL FROM", b"RCPT TO", b"canary"):
         assert secret not in server.wire
 

@@ -106,6 +106,21 @@ def test_a_trust_file_that_is_none_is_named_with_its_setting(tmp_path: Path) -> 
             opened(relay.RelayUrl.parse("smtp://localhost:1"), tmp_path / name)
 
 
+def test_a_trust_file_is_read_once_and_anew_when_it_has_changed(
+    good: Certificates, tmp_path: Path
+) -> None:
+    trust = tmp_path / "trust.pem"
+    trust.write_bytes(certs.good(tmp_path / "another").ca.read_bytes())
+    with HostileRelay(good) as server:
+        url = relay.RelayUrl.parse(server.url)
+        with pytest.raises(relay.RelayConnectError, match="unknown authority"):
+            opened(url, trust)
+        assert relay_tls._context_of(trust) is relay_tls._context_of(trust)
+        (tmp_path / "new.pem").write_bytes(good.ca.read_bytes())
+        (tmp_path / "new.pem").replace(trust)
+        opened(url, trust).close()
+
+
 def test_the_evidence_names_the_tls_and_the_certificate_seen(good: Certificates) -> None:
     with HostileRelay(good) as server, connect(server) as connection:
         evidence = connection.evidence
@@ -124,10 +139,16 @@ def logged_in_url(server: HostileRelay, password: str) -> relay.RelayUrl:
     return relay.RelayUrl.parse(server.url.replace("://", f"://clinic:{password}@"))
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-def test_the_log_in_goes_inside_tls_only(mechanism: str, good: Certificates) -> None:
+@pytest.mark.parametrize(
+    ("offered", "mechanism"),
+    [(("AUTH PLAIN",), "PLAIN"), (("AUTH LOGIN",), "LOGIN"), (("AUTH=LOGIN",), "LOGIN"),
+     (("AUTH=LOGIN", "AUTH GSSAPI PLAIN"), "PLAIN")],
+)  # fmt: skip
+def test_the_log_in_goes_inside_tls_only(
+    offered: tuple[str, ...], mechanism: str, good: Certificates
+) -> None:
     replies = ["235 2.7.0 in"] if mechanism == "PLAIN" else ["334 VXNlcg=="]
-    with HostileRelay(good, {"auth": replies}, extensions=(f"AUTH {mechanism}",)) as server:
+    with HostileRelay(good, {"auth": replies}, extensions=offered) as server:
         url = logged_in_url(server, "pw%C3%A9")
         if mechanism == "PLAIN":
             opened(url, good.ca).close()

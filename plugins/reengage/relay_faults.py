@@ -6,38 +6,31 @@ OpenSSL's reasons are constants and its numbers are fixed: nothing that a peer s
 from __future__ import annotations
 
 import os
-import smtplib
 import socket
 import ssl
 
-from reengage.errors import RelayError
-
-
-class EndlessReplyError(RelayError, smtplib.SMTPException):
-    """A reply that is longer than any that makes sense."""
+from reengage.relay_wire import EndlessReplyError
 
 
 def explained(error: OSError, timeout: float) -> tuple[str, str]:
     """What failed, and what to do."""
-    # smtplib wraps the error of the socket in one of its own.
-    cause = error.__context__ if isinstance(error, smtplib.SMTPException) else error
-    if isinstance(cause, ssl.SSLCertVerificationError):
+    if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATE_FAULTS.get(
-            cause.verify_code,
+            error.verify_code,
             (
-                f"shows a certificate that is not valid ({cause.verify_message})",
+                f"shows a certificate that is not valid ({error.verify_message})",
                 "have its operator mend it",
             ),
         )
     if isinstance(error, EndlessReplyError):
         return "answers without end", "ask its operator, then run again"
-    if isinstance(cause, TimeoutError):
+    if isinstance(error, TimeoutError):
         return f"did not answer within {timeout:g} s", "check host and port and that it runs"
-    if isinstance(cause, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError):
         return "refused the connection", "check host and port and that it runs, then run again"
-    if isinstance(cause, socket.gaierror):
+    if isinstance(error, socket.gaierror):
         return "has a host name that does not resolve", "check the host in its URL"
-    reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
+    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
     if "PROTOCOL_VERSION" in reason or "UNSUPPORTED_PROTOCOL" in reason:
         return "speaks no TLS 1.2 or newer", "have its operator enable TLS 1.2 and 1.3"
     if reason and "EOF" not in reason:
@@ -46,9 +39,9 @@ def explained(error: OSError, timeout: float) -> tuple[str, str]:
             "check that smtps:// goes to an implicit-TLS port and smtp:// to a STARTTLS one, and"
             " that it takes TLS 1.2 with AES-GCM or TLS 1.3",
         )
-    if isinstance(cause, OSError) and not isinstance(cause, (ssl.SSLError, ConnectionError)):
+    if isinstance(error, OSError) and not isinstance(error, (ssl.SSLError, ConnectionError)):
         return (
-            f"cannot be reached ({os.strerror(cause.errno or 0)})",
+            f"cannot be reached ({os.strerror(error.errno or 0)})",
             "check host, port and network",
         )
     return "hung up before it was ready for a letter", "ask its operator, then run again"

@@ -32,7 +32,7 @@ told AS (
 ),
 held AS (
     SELECT l.letter_id, l.state, t.newest, t.sent,
-           l.state IN ('claimed', 'attempted', 'sent', 'refused', 'unknown')
+           l.state IN ('claimed', 'attempted', 'answered', 'sent', 'refused', 'unknown')
                AND i.letter_id IS NULL AS no_intent,
            l.state IN ('sent', 'refused', 'unknown', 'withheld')
                AND t.outcome IS DISTINCT FROM l.state

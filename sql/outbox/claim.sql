@@ -2,7 +2,7 @@
 -- opt-out, a revocation (PRV-06) or a suppression committed a moment ago wins. What the warehouse
 -- said of these letters is handed in with the time of reading and counts for one minute only.
 -- Parameters: letter_ids, recipients, reasons, consents (one each per letter; JSON: needed purpose to
--- the signing of its form; NULL = not known, and any revocation counts), claim, warehouse_read_at,
+-- the signing of its form; NULL = not known, and any revocation counts), claim, incarnation, warehouse_read_at,
 -- now, cap_days, any_cap_days (the same for letters of other campaigns). Letters count that were claimed
 -- before these patients were locked (claim_lock.sql), by whichever campaign.
 WITH looked AS (
@@ -26,7 +26,7 @@ WITH looked AS (
             WHEN EXISTS (SELECT 1 FROM letter o
                          WHERE o.patient = l.patient
                            AND o.letter_id <> l.letter_id AND o.rehearsal IS NULL
-                           AND o.state IN ('claimed', 'attempted', 'sent', 'unknown')
+                           AND o.state IN ('claimed', 'attempted', 'answered', 'sent', 'unknown')
                            AND abs(o.campaign_date - l.campaign_date) <
                                CASE WHEN o.campaign = l.campaign THEN CAST(:cap_days AS int)
                                     ELSE CAST(:any_cap_days AS int) END)
@@ -48,6 +48,8 @@ SET state = CASE WHEN looked.reason IS NULL THEN 'claimed' ELSE 'withheld' END,
     reason = looked.reason,
     claim = CAST(:claim AS uuid),
     claimed_at = clock_timestamp(),
+    incarnation = CAST(:incarnation AS uuid),
+    outcome = NULL,
     settled_at = CASE WHEN looked.reason IS NOT NULL THEN clock_timestamp() END
 FROM looked
 WHERE letter.letter_id = looked.letter_id

@@ -11,6 +11,6 @@ WHERE r.campaign = :campaign
   AND NOT EXISTS (
       SELECT 1 FROM letter l
       WHERE l.run_id = r.run_id
-        AND l.state IN ('composed', 'claimed', 'attempted', 'deferred')
+        AND l.state IN ('composed', 'claimed', 'attempted', 'answered', 'deferred')
   )
 FOR UPDATE OF r

@@ -43,7 +43,7 @@ SELECT
              OR EXISTS (SELECT 1 FROM letter o WHERE o.patient = theirs.patient
                         AND o.campaign <> :campaign AND o.rehearsal IS NULL
                         AND (o.campaign_date <= CAST(:day AS date) OR CAST(:live AS boolean))
-                        AND (o.state IN ('claimed', 'attempted', 'sent', 'unknown')
+                        AND (o.state IN ('claimed', 'attempted', 'answered', 'sent', 'unknown')
                              OR (o.state IN ('composed', 'deferred')
                                  AND o.campaign_date < CAST(:day AS date)))
                         AND abs(o.campaign_date - CAST(:day AS date)) < CAST(:any_cap_days AS int))

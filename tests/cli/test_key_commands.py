@@ -204,13 +204,17 @@ def test_a_reseal_is_on_record_and_leaves_nothing_on_the_old_key(
 def left_at_the_portal(books: Books, keyring: Keyring, many: int) -> None:
     """Rows as a claim leaves them, of letters that are not there."""
     for number in range(many):
-        books.spoil(
-            "INSERT INTO portal_message (message_id, letter_id, patient, sealed, expires_at)"
-            " VALUES (:id, :letter, 'x', :sealed, now() + interval '1 day')",
-            id=f"m{number}",
-            letter=uuid4(),
-            sealed=keyring.purpose_key("portal").seal(b"letter", bound_to=f"m{number}"),
-        )
+        left_at_the_portal_under(books, keyring, f"m{number}")
+
+
+def left_at_the_portal_under(books: Books, keyring: Keyring, message_id: str) -> None:
+    books.spoil(
+        "INSERT INTO portal_message (message_id, letter_id, patient, sealed, expires_at)"
+        " VALUES (:id, :letter, 'x', :sealed, now() + interval '1 day')",
+        id=message_id,
+        letter=uuid4(),
+        sealed=keyring.purpose_key("portal").seal(b"letter", bound_to=message_id),
+    )
 
 
 def test_letters_of_the_portal_are_counted_resealed_and_then_need_no_old_key(
@@ -240,9 +244,41 @@ def test_letters_of_the_portal_go_with_their_key_when_their_number_is_said(
     assert main(["keys", "rotate", "portal"]) == 0
     assert main(["keys", "destroy", "portal", "1", "--with", "2"]) == 0
     assert "portal key 1 is destroyed, and 2 things with it" in capsys.readouterr().out
-    [(sealed,)] = books.rows("SELECT sealed FROM portal_message WHERE message_id = 'm0'")
+    assert books.rows("SELECT message_id FROM portal_message") == []
     with pytest.raises(KeyringError, match="portal key 1 was destroyed"):
-        keyring.purpose_key("portal").open(bytes(sealed), bound_to="m0")
+        keyring.purposes["portal"].secret(1)
+
+
+def test_letters_of_the_portal_stay_where_their_number_was_not_the_one_said(
+    books: Books, keyring: Keyring, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_at_the_portal(books, keyring, 2)
+    assert main(["keys", "rotate", "portal"]) == 0
+    for said in ("0", "1", "3"):
+        assert main(["keys", "destroy", "portal", "1", "--with", said]) == 1
+        assert "2 things rest on portal key 1" in capsys.readouterr().err
+    for message_id, sealed in books.rows("SELECT message_id, sealed FROM portal_message"):
+        assert keyring.purpose_key("portal").open(bytes(sealed), bound_to=message_id)
+
+
+def test_letters_of_the_portal_that_do_not_open_are_told_and_stop_no_others(
+    books: Books, keyring: Keyring, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_at_the_portal(books, keyring, 4)
+    books.spoil("UPDATE portal_message SET sealed = sealed || 'x' WHERE message_id = 'm1'")
+    assert main(["keys", "rotate", "portal"]) == 0
+    rotation.destroy(keyring, "portal", 1)  # a destruction that a crash kept the rows from
+    left_at_the_portal_under(books, keyring, "m9")
+    assert main(["keys", "rotate", "portal"]) == 0
+    capsys.readouterr()
+    assert main(["keys", "reseal"]) == 1
+    told = capsys.readouterr().out
+    assert "1 letters of the portal\n4 letters of the portal under key 1 do not open" in told
+    [(sealed,)] = books.rows("SELECT sealed FROM portal_message WHERE message_id = 'm9'")
+    assert bytes(sealed)[:3] == b"\x02\x00\x03"
+    assert main(["keys", "destroy", "portal", "1", "--with", "4"]) == 0
+    assert main(["keys", "reseal"]) == 0
+    assert books.rows("SELECT message_id FROM portal_message") == [("m9",)]
 
 
 @pytest.fixture

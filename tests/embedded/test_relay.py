@@ -166,7 +166,7 @@ def test_a_letter_that_is_too_big_or_has_a_line_too_long_is_refused(
 ) -> None:
     with connect(running) as connection:
         big = send(connection, LETTER + b"x\r\n" * (MAX_BYTES // 3))
-        assert (big.kind, big.stage, big.code) == ("refused", "mail", 552)
+        assert (big.kind, big.stage, big.enhanced_code) == ("refused", "mail", "5.3.4")
         long = send(connection, LETTER + b"x" * 1000 + b"\r\n")
         assert (long.kind, long.stage, long.code) == ("refused", "dot", 500)
         assert send(connection).kind == "sent"

@@ -104,6 +104,40 @@ def test_another_keys_certificate_and_noise_are_told(keyring: Keyring) -> None:
             keyring.smime_identity()
 
 
+def leaf(place: Path) -> bytes:
+    """DER of the certificate that comes first in a file."""
+    first = x509.load_pem_x509_certificates(place.read_bytes())[0]
+    return first.public_bytes(serialization.Encoding.DER)
+
+
+def test_certificates_of_retired_identities_are_known_until_their_keys_are_destroyed(
+    keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert keyring.smime_certificates() == frozenset()
+    first, second, _ = waiting(keyring), waiting(keyring), waiting(keyring)
+    for place in (first, second):
+        place.write_bytes(issued(place.with_suffix(".csr")))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(keyring.purposes["smime"]), "secret", None)  # no key is opened
+        assert keyring.smime_certificates() == {leaf(first), leaf(second)}
+    rotation.destroy(keyring, "smime", 1)
+    assert keyring.smime_certificates() == {leaf(second)}
+
+
+def test_a_retired_identitys_certificate_that_is_another_keys_or_noise_is_told(
+    keyring: Keyring,
+) -> None:
+    first, second = waiting(keyring), waiting(keyring)
+    for place in (first, second):
+        place.write_bytes(issued(second.with_suffix(".csr")))
+    assert keyring.smime_identity() is not None
+    with pytest.raises(KeyringError, match=r"0001\.crt is the certificate of another key"):
+        keyring.smime_certificates()
+    first.write_bytes(b"noise")
+    with pytest.raises(KeyringError, match=r"0001\.crt is not a certificate in PEM"):
+        keyring.smime_certificates()
+
+
 # --- DKIM ---
 
 

@@ -118,6 +118,47 @@ def test_a_version_that_was_destroyed_opens_nothing_not_even_a_copy(
     assert vault.made_by(vault.wrap(bytes(32), "runs/1")) == 3
 
 
+@pytest.mark.parametrize("lowered", [False, True])
+def test_a_destruction_broken_off_before_the_trim_is_finished_when_it_is_repeated(
+    transit: str, monkeypatch: pytest.MonkeyPatch, lowered: bool
+) -> None:
+    vault = Vault.at(transit)
+    old = vault.wrap(bytes(32), "runs/1")
+    vault.rotate(unheard)
+
+    def breaks_off(*arguments: object) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hvac.api.secrets_engines.transit.Transit.trim_key", breaks_off)
+        with pytest.raises(KeyringError, match="failed"):
+            vault.destroy(1)
+    with pytest.raises(KeyringError, match="does not open"):
+        vault.unwrap(old, "runs/1")
+    assert [info.number for info in vault.versions()] == [1, 2]
+    if lowered:  # why it must be finished
+        vault._configure(min_decryption_version=1)
+        assert vault.unwrap(old, "runs/1") == bytes(32)
+    vault.destroy(1)
+    assert [info.number for info in vault.versions()] == [2]
+    with pytest.raises(KeyringError, match="refuses what it was asked"):
+        vault._configure(min_decryption_version=1)
+    with pytest.raises(KeyringError, match="does not open"):
+        vault.unwrap(old, "runs/1")
+
+
+def test_destroying_a_version_brings_back_none_that_was_put_out_of_use(transit: str) -> None:
+    vault = Vault.at(transit)
+    vault.rotate(unheard)
+    second = vault.wrap(bytes(32), "runs/1")
+    vault.rotate(unheard)
+    vault._configure(min_decryption_version=3)
+    vault.destroy(1)
+    with pytest.raises(KeyringError, match="does not open"):
+        vault.unwrap(second, "runs/1")
+    assert [info.number for info in vault.versions()] == [2, 3]
+
+
 def test_what_vault_wrapped_opens_unaltered_and_in_its_place_only(transit: str) -> None:
     vault = Vault.at(transit)
     wrapped = vault.wrap(b"k" * 32, "runs/1")

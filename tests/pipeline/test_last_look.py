@@ -16,7 +16,7 @@ from ready import CAMPAIGN, CHUNK, LETTERS, Ready, opt_out, reasons, run_of, sta
 from reengage.errors import StoreError, VendorError
 from reengage.pipeline import outbox
 from reengage.pipeline import send as room
-from reengage.pipeline.last_look import last_look
+from reengage.pipeline.last_look import LastLook, last_look
 from reengage.pipeline.outbox import Queued
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
@@ -213,8 +213,8 @@ def test_an_opt_out_between_the_warehouses_word_and_the_claim_wins(
     run = run_of(ready_practice, ready.live)
     really = room.last_look
 
-    def look_and_be_overtaken(run: Run, letters: Sequence[Queued]) -> room.LastLook:
-        look = really(run, letters)
+    def look_and_be_overtaken(run: Run, letters: Sequence[Queued], means: Means) -> LastLook:
+        look = really(run, letters, means)
         opt_out(run, "p3")
         return look
 

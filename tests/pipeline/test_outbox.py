@@ -11,15 +11,16 @@ import pytest
 from daily import Practice
 from ready import CHUNK, LETTERS, Ready, run_of
 from reengage.errors import StoreError
-from reengage.pipeline import outbox
+from reengage.pipeline import attempts, outbox
+from reengage.pipeline.attempts import Answer, Outgoing
 from reengage.pipeline.outbox import Queued
 from reengage.pipeline.run import Run
 from sqlalchemy import Connection, text
 from world import NOW
 
 STATES = (
-    "composed", "claimed", "attempted", "sent", "refused", "deferred", "unknown", "withheld",
-    "rehearsed",
+    "composed", "claimed", "attempted", "answered", "sent", "refused", "deferred", "unknown",
+    "withheld", "rehearsed",
 )  # fmt: skip
 TOKEN = uuid4()
 Step = Callable[[Connection, Run, Queued], object]
@@ -38,10 +39,20 @@ def _claim(connection: Connection, run: Run, one: Queued, reason: str | None = N
     )
 
 
-def _settle(state: outbox.Outgoing, token: UUID = TOKEN) -> Step:
-    return lambda connection, run, one: outbox.settle(
-        connection, run, one.letter_id, token, state, None, {}
-    )
+def _answer(outcome: Outgoing, token: UUID = TOKEN) -> Step:
+    def step(connection: Connection, run: Run, one: Queued) -> None:
+        connection.commit()  # a mark is a transaction of its own
+        attempts.mark(connection, run, token, answer=Answer(one.letter_id, outcome, None))
+
+    return step
+
+
+def _attempt(token: UUID) -> Step:
+    def step(connection: Connection, run: Run, one: Queued) -> None:
+        connection.commit()
+        attempts.mark(connection, run, token, following=one.letter_id)
+
+    return step
 
 
 # What a function may do: from which states, to which.
@@ -51,39 +62,41 @@ LISTED: dict[str, tuple[Step, dict[str, str]]] = {
         lambda connection, run, one: _claim(connection, run, one, "restriction"),
         {"composed": "withheld", "deferred": "withheld"},
     ),
-    "mark attempted": (
-        lambda connection, run, one: outbox.mark_attempted(connection, one.letter_id, TOKEN),
-        {"claimed": "attempted"},
+    "mark attempted": (_attempt(TOKEN), {"claimed": "attempted"}),
+    "mark attempted by another try": (_attempt(uuid4()), {}),
+    "answer: sent": (_answer("sent"), {"attempted": "answered"}),
+    "answer: unknown": (_answer("unknown"), {"attempted": "answered"}),
+    "answer: refused": (
+        _answer("refused"),
+        {"claimed": "answered", "attempted": "answered"},
     ),
-    "mark attempted by another try": (
-        lambda connection, run, one: outbox.mark_attempted(connection, one.letter_id, uuid4()),
+    "answer: deferred": (
+        _answer("deferred"),
+        {"claimed": "answered", "attempted": "answered"},
+    ),
+    "answer by another try": (_answer("sent", uuid4()), {}),
+    "settle": (
+        lambda connection, run, one: attempts.settle_answered(connection, run, 0),
+        {"answered": "sent"},
+    ),
+    "settle another chunk": (
+        lambda connection, run, one: attempts.settle_answered(connection, run, 1),
         {},
     ),
-    "settle as sent": (_settle("sent"), {"attempted": "sent", "unknown": "sent"}),
-    "settle as unknown": (_settle("unknown"), {"attempted": "unknown"}),
-    "settle as refused": (
-        _settle("refused"),
-        {"claimed": "refused", "attempted": "refused", "unknown": "refused"},
-    ),
-    "settle as deferred": (
-        _settle("deferred"),
-        {"claimed": "deferred", "attempted": "deferred", "unknown": "deferred"},
-    ),
-    "settle by another try": (_settle("sent", uuid4()), {}),
     "recover": (
-        lambda connection, run, one: outbox.recover(connection, run, 0),
-        {"claimed": "composed", "attempted": "unknown"},
+        lambda connection, run, one: attempts.recover(connection, run, 0),
+        {"claimed": "composed", "attempted": "unknown", "answered": "sent"},
     ),
     "recover another chunk": (
-        lambda connection, run, one: outbox.recover(connection, run, 1),
+        lambda connection, run, one: attempts.recover(connection, run, 1),
         {},
     ),
     "release": (
-        lambda connection, run, one: outbox.release(connection, run, 0, TOKEN),
+        lambda connection, run, one: attempts.release(connection, run, 0, TOKEN),
         {"claimed": "composed"},
     ),
     "release by another try": (
-        lambda connection, run, one: outbox.release(connection, run, 0, uuid4()),
+        lambda connection, run, one: attempts.release(connection, run, 0, uuid4()),
         {},
     ),
     "leave for when its window opens": (
@@ -242,7 +255,8 @@ def test_a_deferred_letter_is_tried_once_in_a_try(ready_practice: Practice, read
         before = outbox.clock(connection)
         one = _first(connection, run)
         _claim(connection, run, one)
-        _settle("deferred")(connection, run, one)
+        _answer("deferred")(connection, run, one)
+        attempts.settle_answered(connection, run, 0)
         later = outbox.open_letters(connection, run, 0, before)
         assert len(later) == LETTERS - 1
         assert len(outbox.open_letters(connection, run, 0, outbox.clock(connection))) == LETTERS
@@ -264,7 +278,13 @@ def _first(connection: Connection, run: Run) -> Queued:
 
 def _force(connection: Connection, one: Queued, state: str) -> None:
     claim = "NULL" if state in ("composed", "deferred") else f"'{TOKEN}'"
-    _set(connection, one, f"state = '{state}', claim = {claim}, settled_at = clock_timestamp()")
+    outcome = "'sent'" if state == "answered" else "NULL"
+    _set(
+        connection,
+        one,
+        f"state = '{state}', claim = {claim}, outcome = {outcome},"
+        f" incarnation = '{attempts.incarnation(connection)}', settled_at = clock_timestamp()",
+    )
 
 
 def _set(connection: Connection, one: Queued, changes: str) -> None:
@@ -286,3 +306,82 @@ def _column(connection: Connection, one: Queued, name: str) -> object:
         text(f"SELECT {name} FROM letter WHERE letter_id = :id"), {"id": one.letter_id}
     ).scalar_one()
     return found
+
+
+# --- the lease, and a crash of the database ---
+
+
+def test_while_a_try_is_at_work_no_other_works_on_its_chunk(
+    ready_practice: Practice, ready: Ready
+) -> None:
+    run = run_of(ready_practice, ready.live)
+    with run.store.connect() as first, run.store.connect() as second:
+        attempts.lease(first, run, 0)
+        attempts.lease(second, run, 1)  # another chunk
+        with pytest.raises(StoreError, match="another try is at work on chunk 0"):
+            attempts.lease(second, run, 0)
+        first.rollback()
+        with pytest.raises(StoreError):  # it is the session's, not a transaction's
+            attempts.lease(second, run, 0)
+        assert attempts.in_use(second, [(run.run_id, 0), (run.run_id, 2)]) == [(run.run_id, 0)]
+    with run.store.connect() as third:
+        attempts.lease(third, run, 0)  # it ended with the session
+
+
+@pytest.mark.parametrize("state", ["claimed", "attempted"])
+def test_what_was_claimed_before_the_database_crashed_is_in_doubt(
+    state: str, ready_practice: Practice, ready: Ready
+) -> None:
+    """Its mark may be lost: it is never offered again."""
+    run = run_of(ready_practice, ready.live)
+    with run.store.connect() as connection:
+        one = _first(connection, run)
+        _claim(connection, run, one)
+        if state == "attempted":
+            _attempt(TOKEN)(connection, run, one)
+        connection.execute(text("TRUNCATE incarnation"))  # as PostgreSQL does when it recovers
+        assert attempts.recover(connection, run, 0) == 1
+        assert (_state(connection, one), _reason(connection, one)) == (
+            "unknown",
+            "database_crashed",
+        )
+
+
+def test_the_table_that_tells_of_a_crash_is_one_that_postgresql_empties(
+    ready_practice: Practice,
+) -> None:
+    [row] = ready_practice.rows("SELECT relpersistence FROM pg_class WHERE relname = 'incarnation'")
+    assert row["relpersistence"] == "u"
+
+
+def test_an_answer_and_the_next_mark_wait_for_no_disk_and_a_settlement_does(
+    ready_practice: Practice, ready: Ready
+) -> None:
+    run = run_of(ready_practice, ready.live)
+    with run.store.connect() as connection:
+        connection.execute(text(_TELLING))
+        one, other = outbox.open_letters(connection, run, 0, outbox.clock(connection))[:2]
+        _claim(connection, run, one)
+        _claim(connection, run, other)
+        connection.commit()
+        attempts.mark(connection, run, TOKEN, following=one.letter_id)
+        answer = Answer(one.letter_id, "sent", None)
+        attempts.mark(connection, run, TOKEN, answer=answer, following=other.letter_id)
+        attempts.settle_answered(connection, run, 0)
+        connection.commit()
+        told = connection.execute(text("SELECT state, waits FROM told")).all()
+    assert sorted(tuple(row) for row in told) == [
+        ("answered", "off"), ("attempted", "off"), ("attempted", "off"),
+        ("claimed", "on"), ("claimed", "on"), ("sent", "on"),
+    ]  # fmt: skip
+
+
+_TELLING = """
+    CREATE TABLE told (state text, waits text);
+    CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO told (state, waits) VALUES (NEW.state, current_setting('synchronous_commit'));
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER tell AFTER UPDATE ON letter DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION tell();
+"""

@@ -20,11 +20,13 @@ from reengage.errors import StoreError
 from reengage.pipeline import outbox
 from reengage.pipeline import send as room
 from reengage.pipeline.extract import extract
+from reengage.pipeline.last_look import LastLook
 from reengage.pipeline.outbox import Queued
 from reengage.pipeline.remember import remember_warehouse
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
 from reengage.refusals import Refusal
+from reengage.sealing.way import Means
 from simulators.smtp import HostileRelay
 from sqlalchemy import Connection
 from world import NOW
@@ -70,8 +72,8 @@ def test_a_revocation_a_second_before_the_claim_withholds_the_letter(
     run = run_of(ready_practice, ready.live)
     really = room.last_look
 
-    def look_and_be_overtaken(run: Run, letters: Sequence[Queued]) -> room.LastLook:
-        look = really(run, letters)
+    def look_and_be_overtaken(run: Run, letters: Sequence[Queued], means: Means) -> LastLook:
+        look = really(run, letters, means)
         record_all(run)
         return look
 

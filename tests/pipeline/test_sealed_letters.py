@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from reengage.errors import KeyringError
+from reengage.pipeline import attempts, outbox
+from reengage.pipeline.check_letters import check_letters
 from reengage.pipeline.deposits import open_deposit, remove_expired
+from reengage.pipeline.letter import write_letters
 from reengage.pipeline.run import Run
 from reengage.pipeline.settle import settle, shred
 from reengage.sealing import portal
 from sealed import CAMPAIGN, CANARY, OFFERED, PORTAL, House, parsed, said
 from simulators.smtp import HostileRelay
+from sqlalchemy import text
 from world import NOW
 
 # --- S/MIME ---
@@ -270,17 +276,71 @@ def test_a_letter_that_the_relay_refuses_leaves_nothing_at_the_portal(
     assert house.practice.rows("SELECT * FROM portal_message") == []
 
 
-def test_a_second_claim_finds_at_the_portal_what_the_first_one_left(
+def test_the_time_at_the_portal_begins_with_the_claim_that_the_letter_goes_under(
     house: House, hostile: HostileRelay
 ) -> None:
     hostile.script = {"rcpt": ["451 4.7.1 later", "250 2.1.5 ok"]}
     house.with_portal().without_guarantee().patient("p1")
     run = house.run()
     house.send(run)
-    [before] = house.practice.rows("SELECT message_id, sealed FROM portal_message")
+    [before] = house.practice.rows("SELECT * FROM portal_message")
+    later = replace(run, settings=house.practice.at(NOW + timedelta(hours=1)).settings)
+    house.send(later)
+    assert house.practice.states() == {"sent": 1}
+    [after] = house.practice.rows("SELECT * FROM portal_message")
+    assert after["message_id"] == before["message_id"]
+    assert after["expires_at"] == before["expires_at"] + timedelta(hours=1)  # type: ignore[operator]
+
+
+def released(house: House) -> Run:
+    """A run whose portal letter was claimed and given back."""
+    house.with_portal().without_guarantee().patient("p1")
+    run = house.run()
+    with run.store.connect() as connection:
+        letters = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+        outbox.claim(
+            connection, run, letters, token=uuid4(), denied={}, consents={},
+            warehouse_read_at=outbox.clock(connection), baa_id="x",
+        )  # fmt: skip
+        connection.commit()
+    assert len(house.practice.rows("SELECT * FROM portal_message")) == 1
+    with run.store.begin() as connection:
+        attempts.release(connection, run, 0)
+    return run
+
+
+def test_a_letter_that_is_given_back_leaves_nothing_at_the_portal_and_may_be_composed_anew(
+    house: House, hostile: HostileRelay
+) -> None:
+    run = released(house)
+    assert house.practice.rows("SELECT * FROM portal_message") == []
+    house.practice.hurry(run)
     house.send(run)
     assert house.practice.states() == {"sent": 1}
-    assert house.practice.rows("SELECT message_id, sealed FROM portal_message") == [before]
+
+
+def test_a_letter_that_is_withheld_at_a_later_look_leaves_nothing_at_the_portal(
+    house: House, hostile: HostileRelay
+) -> None:
+    hostile.script = {"rcpt": "451 4.7.1 later"}
+    house.with_portal().without_guarantee().patient("p1")
+    run = house.run()
+    house.send(run)
+    assert len(house.practice.rows("SELECT * FROM portal_message")) == 1
+    house.practice.world.set("opt_out", patient_key="p1", campaign=None, at=NOW)
+    house.send(run)
+    assert house.outcomes() == {"p1": "opted_out"}
+    assert house.practice.rows("SELECT * FROM portal_message") == []
+
+
+def test_a_rehearsal_takes_nothing_away_from_the_portal(
+    house: House, hostile: HostileRelay
+) -> None:
+    house.with_portal().without_guarantee().patient("p1")
+    house.send(house.run())
+    ahead = house.practice.at(NOW + timedelta(days=60)).open(CAMPAIGN, dry=True)
+    settle(ahead)
+    assert len(house.practice.rows("SELECT * FROM portal_message")) == 1
 
 
 # --- between sealing and sending ---
@@ -328,6 +388,53 @@ def replace_run(run: Run) -> Run:
     return replace(run)
 
 
+def test_a_certificate_that_is_revoked_between_decision_and_letter_stops_nobody_else(
+    house: House, hostile: HostileRelay
+) -> None:
+    house.certified("p1", reads=True)
+    house.patient("p2")
+    run = house.practice.open(CAMPAIGN)
+    chunks = house.practice.planned(run)
+    house.correspondents.revoke("p1@example.org")
+    for chunk in chunks:
+        assert write_letters(replace(run), chunk) == 1
+    assert house.practice.reasons(run) == {"p1": ["certificate_revoked"], "p2": []}
+    with run.store.begin() as connection:
+        connection.execute(text("UPDATE letter SET checked_at = now()"))
+    house.send(run)
+    assert settle(run) == {"sent": 1}
+
+
+def test_the_practices_certificate_may_be_renewed_at_any_moment(
+    house: House, hostile: HostileRelay
+) -> None:
+    """Letters that were signed before are checked and sent under the one that signed them."""
+    house.certified("p1", reads=True)
+    run = house.run()
+    with run.store.begin() as connection:
+        connection.execute(text("UPDATE letter SET checked_at = NULL"))
+    signed = house.correspondents.signs
+    house.correspondents.equip(house.practice.settings.keyring, "letters@prairie.example.org")
+    assert check_letters(replace(run), {"number": 0, "first": 0, "last": 0}) == 1
+    house.send(replace(run))
+    assert house.practice.states() == {"sent": 1}
+    house.correspondents.signs = signed
+    [letter] = hostile.letters
+    assert house.correspondents.open(letter.content, "p1@example.org")
+
+
+def test_a_letter_signed_by_an_identity_that_is_gone_does_not_go(
+    house: House, hostile: HostileRelay
+) -> None:
+    house.certified("p1", reads=True)
+    run = house.run()
+    house.correspondents.unequip(house.practice.settings.keyring)
+    house.correspondents.equip(house.practice.settings.keyring, "letters@prairie.example.org")
+    house.send(replace(run))
+    assert house.outcomes() == {"p1": "seal_lapsed"}
+    assert hostile.letters == []
+
+
 LAPSES: dict[str, tuple[Callable[[House], object], Callable[[House], object], str]] = {
     "a certificate since a letter by TLS": (
         lambda h: h.patient("p1"),
@@ -344,6 +451,11 @@ LAPSES: dict[str, tuple[Callable[[House], object], Callable[[House], object], st
     "a portal that is gone": (
         lambda h: h.with_portal().without_guarantee().patient("p1"),
         lambda h: h.without_portal(),
+        "seal_lapsed",
+    ),
+    "a portal that has moved": (
+        lambda h: h.with_portal().without_guarantee().patient("p1"),
+        lambda h: h.without_portal().with_portal("https://elsewhere.example.org/m/"),
         "seal_lapsed",
     ),
 }

@@ -110,9 +110,25 @@ def test_a_path_longer_than_its_anchor_allows_is_refused(tmp_path: Path) -> None
     assert verdict(authority.certify(), trust) == "certificate_untrusted"
 
 
-def test_a_mailbox_in_the_subject_escapes_no_name_constraint(tmp_path: Path) -> None:
-    authority = ROOT.below("here", constraint(permitted=list(HERE)))
-    certificate = authority.certify(extensions=(*for_key(key()), *MAIL), subject=mail_in_subject())
+@pytest.mark.parametrize("permitted", [HERE, ELSEWHERE])
+@pytest.mark.parametrize(
+    "other",
+    [
+        [],
+        [x509.DNSName("www.example.org")],
+        [x509.UniformResourceIdentifier("https://www.example.org/")],
+        [x509.DirectoryName(name("a patient"))],
+    ],
+    ids=["no name", "a host", "a URI", "a directory name"],
+)
+def test_a_mailbox_in_the_subject_escapes_no_name_constraint(
+    permitted: list[x509.GeneralName], other: list[x509.GeneralName], tmp_path: Path
+) -> None:
+    authority = ROOT.below("here", constraint(permitted=list(permitted)))
+    names = ((x509.SubjectAlternativeName(other), False),) if other else ()
+    certificate = authority.certify(
+        extensions=(*for_key(key()), *MAIL, *names), subject=mail_in_subject()
+    )
     assert verdict(certificate, behind(tmp_path, authority)) == "certificate_untrusted"
 
 

@@ -12,15 +12,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
+from reengage.sealing import enveloped
 from reengage.sealing.certificates import (
     FAULTS,
     MAX_PEM_CHARACTERS,
     CertificateFault,
     check_certificate,
+    read_certificate,
 )
 from reengage.sealing.trust import Trust
 from sealing.authority import (
@@ -164,6 +170,48 @@ def test_an_address_beyond_ascii_is_nobodys(trust: Trust) -> None:
         extensions=(*for_key(key()), *MAIL), subject=mail_in_subject(address)
     )
     assert verdict(certificate, trust, address=address) == "certificate_wrong_address"
+
+
+def test_a_letter_that_only_looks_like_one_of_ascii_makes_no_domain_the_same(trust: Trust) -> None:
+    own = "Given.Family@\u212aexample.org"  # the Kelvin sign, whose lower case is a plain k
+    bare = (*for_key(key()), *MAIL)
+    certificate = ROOT.certify(extensions=bare, subject=mail_in_subject(own))
+    address = "Given.Family@kexample.org"
+    assert verdict(certificate, trust, address=address) == "certificate_wrong_address"
+
+
+def with_modulus(change: Callable[[int], int]) -> x509.Certificate:
+    """An RSA certificate whose modulus is no product of two odd primes."""
+    public = key("rsa-2048").public_key()
+    modulus = public.public_numbers().n
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    other = der.replace(modulus.to_bytes(256), change(modulus).to_bytes(256))
+
+    class Odd:
+        def public_key(self) -> rsa.RSAPublicKey:
+            loaded = load_der_public_key(other)
+            assert isinstance(loaded, rsa.RSAPublicKey)
+            return loaded
+
+    extensions = ((usage(key_encipherment=True), True), *MAIL, *for_mailbox())
+    return ROOT.certify(Odd(), extensions)
+
+
+@pytest.mark.parametrize("change", [lambda n: n + 1, lambda n: (1 << 2047) + 2])
+def test_a_key_that_nothing_can_be_encrypted_to_is_refused(
+    change: Callable[[int], int], trust: Trust
+) -> None:
+    assert verdict(with_modulus(change), trust) == "certificate_weak_key"
+
+
+def test_a_key_that_openssl_refuses_in_the_act_is_a_fault_of_the_certificate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    certificate = read_certificate(pem(with_modulus(lambda n: n + 1)))
+    monkeypatch.setattr("reengage.sealing.certificates._strong", lambda key: True)
+    with pytest.raises(CertificateFault) as raised:
+        enveloped.encrypt(b"letter", certificate)
+    assert raised.value.code == "certificate_weak_key"
 
 
 def test_a_smtputf8_name_is_no_mailbox(trust: Trust) -> None:

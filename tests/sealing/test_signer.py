@@ -54,6 +54,13 @@ def mine(kind: str = "p-256") -> bytes:
     return pem(key(kind, "practice")).encode()
 
 
+def below(**dates: Any) -> bytes:
+    """Its certificate in force, by an authority below the root with these dates."""
+    authority, private = ROOT.below("signs", **dates), key("p-256", "practice")
+    certificate = authority.certify(private, (*for_key(private), *MAIL, *for_mailbox(PRACTICE)))
+    return (pem(certificate) + pem(authority.certificate)).encode()
+
+
 BAD_IDENTITIES: dict[str, tuple[str, Callable[[], tuple[bytes, bytes]]]] = {
     "expired": ("certificate_expired", lambda: (mine(), own(ends=NOW - timedelta(1)))),
     "tomorrow's": ("certificate_not_yet", lambda: (mine(), own(starts=NOW + timedelta(1)))),
@@ -71,6 +78,12 @@ BAD_IDENTITIES: dict[str, tuple[str, Callable[[], tuple[bytes, bytes]]]] = {
     "a key of another kind": ("for another key", lambda: (pem(key("rsa-2048")).encode(), own())),
     "a chain out of order": (
         "each by the next", lambda: (mine(), own() + pem(root("other").certificate).encode())
+    ),
+    "an authority that has expired": (
+        "authority above it is out of date", lambda: (mine(), below(ends=NOW - timedelta(1)))
+    ),
+    "an authority of tomorrow": (
+        "authority above it is out of date", lambda: (mine(), below(starts=NOW + timedelta(1)))
     ),
     "no certificate": ("not PEM", lambda: (mine(), b"")),
     "a key cut short": ("private key in PEM", lambda: (mine()[:60], own())),
@@ -94,6 +107,10 @@ def test_an_identity_that_cannot_sign_is_refused(case: str) -> None:  # EML-21
     with pytest.raises(KeyringError, match=said) as raised:
         Signer.from_pem(private, certificates, address=PRACTICE, at=NOW)
     assert PATIENT not in str(raised.value)
+
+
+def test_an_identity_below_an_authority_in_force_signs() -> None:
+    assert len(Signer.from_pem(mine(), below(), address=PRACTICE, at=NOW).identity.authorities) == 1
 
 
 def test_a_key_with_a_password_is_refused() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from reengage.errors import ConfigurationError
 from reengage.sealing.trust import Trust, load_trust
@@ -227,3 +228,41 @@ def test_one_voice_that_says_revoked_outweighs_all(tmp_path: Path) -> None:
     )
     assert standing(trust) == "revoked"
     assert trust.standing(CERTIFICATE, ROOT.certificate, at=NOW - timedelta(days=2)) == "unknown"
+
+
+# --- until when statements are in force ---
+
+
+def days(number: float) -> timedelta:
+    return timedelta(days=number)
+
+
+def test_the_first_statement_in_force_to_end_is_told(tmp_path: Path) -> None:
+    below = ROOT.below()
+    trust = trusting(
+        tmp_path,
+        ROOT,
+        intermediates__below_pem=pem(below.certificate),
+        crl__below_crl=below.crl(until=NOW + days(3)),
+        ocsp__one_der=ROOT.answer(CERTIFICATE, until=NOW + days(4)),
+    )
+    assert trust.current_until(NOW) == NOW + days(3)
+    assert trust.current_until(NOW + days(3.5)) == NOW + days(4)
+    assert trust.current_until(NOW + days(5)) == NOW + days(6)
+
+
+def test_where_no_statement_is_in_force_nothing_ends(tmp_path: Path) -> None:
+    assert Trust().current_until(NOW) is None
+    trust = trusting(tmp_path, ROOT)
+    assert trust.current_until(NOW - days(1.5)) is None
+    assert trust.current_until(NOW + days(6.5)) is None
+
+
+def test_a_list_that_has_its_successor_beside_it_does_not_end_soon(tmp_path: Path) -> None:
+    trust = trusting(tmp_path, ROOT, crl__next_crl=ROOT.crl(until=NOW + days(9)))
+    assert trust.current_until(NOW) == NOW + days(9)
+
+
+def test_an_answer_that_vouches_for_nobody_ends_nothing(tmp_path: Path) -> None:
+    unknown = ROOT.answer(CERTIFICATE, status=ocsp.OCSPCertStatus.UNKNOWN, until=NOW + days(1))
+    assert trusting(tmp_path, ROOT, ocsp__x_der=unknown).current_until(NOW) == NOW + days(6)

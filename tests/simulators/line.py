@@ -38,6 +38,19 @@ class Line:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line + b"\n"
 
+    def read_some(self, most: int) -> bytes:
+        """At least one octet and at most so many, of those that are here."""
+        if not self._buffer:
+            self._buffer = self.read()
+        octets, self._buffer = self._buffer[:most], self._buffer[most:]
+        return octets
+
+    def readexactly(self, octets: int) -> bytes:
+        while len(self._buffer) < octets:
+            self._buffer += self.read()
+        found, self._buffer = self._buffer[:octets], self._buffer[octets:]
+        return found
+
     def write(self, octets: bytes) -> None:
         tls = self._tls
         if tls is None:

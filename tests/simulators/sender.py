@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 from reengage import relay
 from reengage.settings import HOME
@@ -25,7 +26,7 @@ def embedded() -> Vendor:
     return load_vendors(HOME / "vendors.yaml")["embedded"]
 
 
-def connect(server: HostileRelay, **options: float) -> relay.RelayConnection:
+def connect(server: HostileRelay, **options: Any) -> relay.RelayConnection:
     url = relay.RelayUrl.parse(server.url)
     return relay.open_relay(
         embedded(),

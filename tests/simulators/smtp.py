@@ -11,7 +11,9 @@ A script maps a stage to a reply, to DROP (hang up instead), to SILENCE (nothing
 leaves), or to a list of those: one for each time the stage is reached, the last one for good.
 The stages in order: connect, ehlo, starttls, (TLS), ehlo_tls, auth, rset, mail, rcpt, data, body
 (its first octets are here), dot (the letter is whole and not accepted yet), reply (it is accepted
-and recorded, and the reply not sent yet), quit.
+and recorded, and the reply not sent yet), quit. A letter that comes by BDAT has no stage `data`.
+Without a recipient that was accepted DATA and BDAT are refused at `nobody`; one that says 354 there
+gets a content nevertheless, and says no to it at `nothing`.
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ _REPLIES = {
     "dot": "",
     "body": "",
     "reply": "250 2.0.0 Ok: queued as 4F1A2B3C",
+    "nobody": "503 5.5.1 no valid recipients",
+    "nothing": "554 5.5.1 no valid recipients",
     "quit": "221 2.0.0 bye",
 }
 
@@ -168,6 +172,7 @@ class _Conversation:
         self._line = line
         self._secured = False
         self._mail = self._rcpt = ""
+        self._taken: set[str] = set()  # which of MAIL and RCPT were accepted
 
     def run(self) -> None:
         try:
@@ -194,12 +199,16 @@ class _Conversation:
             self._start_tls()
         elif verb == "DATA":
             self._data()
+        elif verb == "BDAT":
+            self._bdat(int(command.split(" ")[1]))
         elif verb == "QUIT":
             self._answer("quit")
             raise HangUpError
         elif verb in ("MAIL", "RCPT", "RSET", "AUTH"):
             self._mail = command if verb == "MAIL" else self._mail
             self._rcpt = command if verb == "RCPT" else self._rcpt
+            if verb in ("MAIL", "RSET"):
+                self._taken.clear()
             self._answer(verb.lower())
         else:
             self._line.write(b"500 5.5.1 what\r\n")
@@ -236,7 +245,8 @@ class _Conversation:
         self._secured = True
 
     def _data(self) -> None:
-        reply = self._relay.action("data")
+        somebody = self._taken >= {"mail", "rcpt"}
+        reply = self._relay.action("data" if somebody else "nobody")
         self._say(reply)
         if not reply.startswith("354"):
             return
@@ -244,14 +254,32 @@ class _Conversation:
         self._say(self._relay.action("body"))
         while lines[-1] != b".\r\n":
             lines.append(self._line.readline())
+        if somebody:
+            self._take(b"".join(line.removeprefix(b".") for line in lines[:-1]))
+        else:
+            self._answer("nothing")
+
+    def _bdat(self, octets: int) -> None:
+        begun = self._line.read_some(octets)
+        self._say(self._relay.action("body"))
+        content = begun + self._line.readexactly(octets - len(begun))
+        if self._taken >= {"mail", "rcpt"}:
+            self._take(content)
+        else:
+            self._answer("nobody")
+
+    def _take(self, content: bytes) -> None:
         if self._say(self._relay.action("dot")):
             return
-        content = b"".join(line.removeprefix(b".") for line in lines[:-1])
         self._relay.letters.append(Accepted(self._mail, self._rcpt, content))
+        self._taken.clear()
         self._answer("reply")
 
     def _answer(self, stage: str) -> None:
-        self._say(self._relay.action(stage))
+        action = self._relay.action(stage)
+        if stage in ("mail", "rcpt") and action.startswith("2"):
+            self._taken.add(stage)
+        self._say(action)
 
     def _say(self, action: str, injected: bytes = b"") -> bool:
         """Do what the script says; whether a reply was given."""

@@ -32,6 +32,7 @@ class FakeVault:
     keys: dict[int, bytes] = field(default_factory=lambda: {1: secrets.token_bytes(32)})
     min_decryption: int = 1
     min_encryption: int = 0
+    min_available: int = 0
     asked: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     fault: tuple[int, bytes] | None = None
@@ -95,8 +96,21 @@ class FakeVault:
         return b"" if self.ignores_associated_data else b64decode(said.get("associated_data", ""))
 
     def _read(self, said: dict[str, Any]) -> Answer:
-        made = {str(version): 1_780_000_000 + version for version in self.keys}
-        return 200, {"data": {"keys": made, "latest_version": max(self.keys), "name": "reengage"}}
+        """Of versions too old to decrypt the real server tells nothing, though it keeps them."""
+        told = {
+            str(version): 1_780_000_000 + version
+            for version in self.keys
+            if version >= self.min_decryption
+        }
+        settings = {
+            "min_available_version": self.min_available,
+            "min_decryption_version": self.min_decryption,
+            "min_encryption_version": self.min_encryption,
+        }
+        latest = max(self.keys)
+        return 200, {
+            "data": {"keys": told, "latest_version": latest, "name": "reengage"} | settings
+        }
 
     def _rotate(self, said: dict[str, Any]) -> Answer:
         self.keys[max(self.keys) + 1] = secrets.token_bytes(32)
@@ -107,6 +121,8 @@ class FakeVault:
         encryption = said.get("min_encryption_version", self.min_encryption)
         if encryption and encryption < decryption:
             return 400, {"errors": ["min_encryption_version must be the higher one"]}
+        if max(encryption, decryption) > max(self.keys) or decryption < self.min_available:
+            return 400, {"errors": ["there is no such version"]}
         self.min_decryption, self.min_encryption = decryption, encryption
         return self._read(said)
 
@@ -114,6 +130,7 @@ class FakeVault:
         first = said["min_available_version"]
         if not self.min_encryption or first > min(self.min_encryption, self.min_decryption):
             return 400, {"errors": ["minimum available version is too high"]}
+        self.min_available = first
         self.keys = {version: key for version, key in self.keys.items() if version >= first}
         return 204, None
 

@@ -8,6 +8,7 @@ Nothing here shows a secret.
 from __future__ import annotations
 
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -68,7 +69,10 @@ def rotate(options: Namespace, home: Path) -> int:
 
 
 def reseal(options: Namespace, home: Path) -> int:
-    """Bring data keys and secret files under the newest key of the key service."""
+    """Bring data keys, secret files and letters of the portal under the newest keys.
+
+    Status 1 where letters did not open; all others are then brought over nevertheless.
+    """
     address = settings.key_service() or ""
     came_from = [_address(options.came_from)] if options.came_from is not None else []
     keyring = _opened_by_one_of(places.keyring(home), [address, *came_from])
@@ -87,16 +91,26 @@ def reseal(options: Namespace, home: Path) -> int:
                 newest = _infos(there, purpose)[-1]
                 _record(connection, keyring, newest, "resealed", there.service.name)
         done = rotation.reseal(there, [remote_service(one) for one in came_from if one], doomed)
-        rows = _reseal_portal_rows(engine, there)
+        rows, closed = _reseal_portal_rows(engine, there)
     print(
         f"brought under the newest keys: {done.data_keys:,} data keys, {done.files:,} secret files,"
         f" {rows:,} letters of the portal"
     )
-    return 0
+    for number, letters in sorted(closed.items()):
+        print(
+            f"{letters:,} letters of the portal under key {number} do not open and stay as they"
+            " are: the key was destroyed or lost, or they were altered; restore them, or say"
+            f" `keys destroy portal {number} --with N`, N as `keys list` tells it"
+        )
+    return 1 if closed else 0
 
 
 def destroy(options: Namespace, home: Path) -> int:
-    """Make what only one old key opens unreadable, for good; on record before it happens."""
+    """Make what only one old key opens unreadable, for good; on record before it happens.
+
+    The portal's rows go with their key, or, when their number is not the one that was agreed to,
+    neither does.
+    """
     keyring = open_keyring(places.keyring(home))
     purpose, number = options.purpose, options.number
     used = rotation.in_use(keyring, purpose, _selector(home))
@@ -104,11 +118,11 @@ def destroy(options: Namespace, home: Path) -> int:
         store.require_keyring(connection, keyring)
         info = _info(keyring, purpose, number)
         _record(connection, keyring, info, "destroyed", keyring.service.name)
-        resting = _resting(connection, keyring)
+        rests = _delete_portal_rows(connection, number) if purpose == "portal" else 0
         # Alone: no data key is made under this number between the count and the end.
         with locked(keyring.directory, alone=True):
-            resting["wrap"] = rotation.resting_on_wrap(keyring)
-            rests = resting.get(purpose, {}).get(number, 0)
+            if purpose == "wrap":
+                rests = rotation.resting_on_wrap(keyring)[number]
             rotation.require_destroyable(keyring, purpose, number, rests, options.agreed, used)
             connection.commit()
             gone = rotation.destroy(keyring, purpose, number)
@@ -166,22 +180,38 @@ def _portal_rows(connection: Connection) -> Mapping[int, int]:
     return {row.number: row.rows for row in found}
 
 
-def _reseal_portal_rows(engine: Engine, keyring: Keyring) -> int:
-    """Bring the portal's rows under its newest key, one at a time, beside running tasks."""
+def _delete_portal_rows(connection: Connection, number: int) -> int:
+    """Delete the rows that only this key opens; gives how many. The caller commits."""
+    return connection.execute(
+        text(f"DELETE {_ROWS} WHERE {_NUMBER} = :number"), {"number": number}
+    ).rowcount
+
+
+def _reseal_portal_rows(engine: Engine, keyring: Keyring) -> tuple[int, Counter[int]]:
+    """Bring the portal's rows under its newest key, one at a time, beside running tasks.
+
+    Gives how many were, and by number of their key how many do not open and were left.
+    """
     portal = keyring.purpose_key("portal")
     with engine.connect() as connection:
         old = connection.execute(
-            text(f"SELECT message_id, sealed {_ROWS} WHERE {_NUMBER} <> :newest"),
-            {"newest": portal.keys.newest()},
+            text(f"SELECT message_id, sealed, {_NUMBER} AS number {_ROWS} WHERE {_NUMBER} <> :new"),
+            {"new": portal.keys.newest()},
         ).all()
+    portal.keys.secret(portal.keys.newest())  # a service that is down is no fault of the rows
+    closed: Counter[int] = Counter()
     for row in old:
-        sealed = portal.reseal(bytes(row.sealed), bound_to=row.message_id)
+        try:
+            sealed = portal.reseal(bytes(row.sealed), bound_to=row.message_id)
+        except KeyringError:
+            closed[row.number] += 1
+            continue
         with engine.begin() as connection:
             connection.execute(
                 text("UPDATE portal_message SET sealed = :sealed WHERE message_id = :message_id"),
                 {"message_id": row.message_id, "sealed": sealed},
             )
-    return len(old)
+    return len(old) - closed.total(), closed
 
 
 def _record(

@@ -21,6 +21,7 @@ from sqlalchemy import create_engine
 
 from reengage import store
 from reengage.campaigns import Campaign, load_campaigns
+from reengage.crypto_module import crypto_module
 from reengage.embedded import airflow, postgres
 from reengage.embedded.correspondents import Authority, ensure_correspondents, ensure_identity
 from reengage.embedded.layout import Layout
@@ -78,14 +79,18 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
     with only_job(layout), postgres.running(layout.postgres) as server:
         keyring = ensure_keyring(layout.keyring)
         clock.lap("PostgreSQL is up")
-        if _load_warehouse(layout, server, job, clock) == "synthea":
+        made_up = _load_warehouse(layout, server, job, clock) == "synthea"
+        if made_up:
             _equip(layout, server, keyring)
         store.migrate(store.connect(server.url("store")), layout.home)
         postgres.ensure_member(server, TASKS, "reengage_tasks")
         relay = RelayProcess(layout.maildir, layout.certificates, layout.logs / "relay.log")
         with relay:
             clock.lap("store migrated, SMTP relay with TLS is up")
-            variables = _variables(layout, server, relay, job, airflow.free_port(port))
+            console.print(f"  {_modules()}", soft_wrap=True)
+            variables = _variables(
+                layout, server, relay, job, airflow.free_port(port), made_up=made_up
+            )
             with airflow.running(layout, variables) as flow:
                 clock.lap("Airflow is up")
                 yield Site(layout, server, flow, variables)
@@ -227,8 +232,21 @@ def _equip(layout: Layout, server: postgres.Postgres, keyring: Keyring) -> None:
         engine.dispose()
 
 
+def _modules() -> str:
+    """Which cryptographic modules are at work (SEC-26)."""
+    found = {name: told["version"] for name, told in crypto_module().items()}
+    status = {str(told["status"]) for told in crypto_module().values()}
+    return f"TLS by {found['tls']}, sealing by {found['sealing']}; {'; '.join(sorted(status))}"
+
+
 def _variables(
-    layout: Layout, server: postgres.Postgres, relay: RelayProcess, job: Job, port: int
+    layout: Layout,
+    server: postgres.Postgres,
+    relay: RelayProcess,
+    job: Job,
+    port: int,
+    *,
+    made_up: bool,
 ) -> dict[str, str]:
     product = {
         "HOME": layout.home,  # also what the DAG files read their campaigns from
@@ -241,7 +259,7 @@ def _variables(
         "REHEARSAL_MAILDIR": layout.rehearsal,
         "PINNED_NOW": pinned_now(layout, job).isoformat(),
     }
-    if (layout.correspondents / "anchors").exists():
+    if made_up:
         product["SMIME_TRUST"] = layout.correspondents
     ours = {f"REENGAGE_{name}": str(value) for name, value in product.items()}
     return airflow.environment(layout, server.url("airflow"), port) | ours

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from reengage.errors import KeyringError
 from reengage.keys.sealing import KEY_BYTES, open_sealed, seal
-from reengage.keys.service import RotatingService
+from reengage.keys.service import RotatingService, wrapped_to_open
 
 MAGIC = b"reengage-wrapped/1\n"
 
@@ -24,11 +24,11 @@ class Envelope:
     service: RotatingService | None
 
     def close(self, secret: bytes, bound_to: str) -> bytes:
-        """A file's content for this secret. Raises KeyringError: no answer."""
+        """A file's content for this secret. Raises KeyringError: no answer, or a wrong one."""
         if self.service is None:
             return secret
         key = secrets.token_bytes(KEY_BYTES)
-        wrapped = self.service.wrap(key, bound_to)
+        wrapped = wrapped_to_open(self.service, key, bound_to)
         return _packed(wrapped, seal(key, secret, _label(bound_to)))
 
     def open(self, content: bytes, bound_to: str) -> bytes:

@@ -56,19 +56,23 @@ def replace(path: Path, content: bytes, *, undo: bool = False) -> None:
         temporary.replace(path)
         if undo:
             _overwrite(old.fileno())
+    for one in _leftovers(path):
+        _shred(one)
     sync_directory(path.parent)
 
 
 def destroy(path: Path) -> None:
-    """Remove a key file so that nothing of it is left, as far as the medium allows."""
+    """Remove a key file so that nothing of it is left, as far as the medium allows.
+
+    Nor of what somebody who was killed while writing it left beside it. The caller holds the lock
+    alone: what a maker is writing at this moment looks the same.
+    """
     doomed = path.with_suffix(".destroyed")
     # Renamed first: one that dies half-way leaves no noise where a key is looked for.
     with suppress(FileNotFoundError):
         path.rename(doomed)
-    # Overwritten before it is unlinked: cheap, though no promise on flash media.
-    with suppress(FileNotFoundError), doomed.open("r+b") as file:
-        _overwrite(file.fileno())
-    doomed.unlink(missing_ok=True)
+    for one in (doomed, *_leftovers(path)):
+        _shred(one)
     with suppress(FileNotFoundError):
         sync_directory(path.parent)
 
@@ -105,6 +109,18 @@ def _written(path: Path, content: bytes) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return temporary
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """What `_written` left beside `path` when it was killed."""
+    return list(path.parent.glob(f".{path.name}.*"))
+
+
+def _shred(path: Path) -> None:
+    # Overwritten before it is unlinked: cheap, though no promise on flash media.
+    with suppress(FileNotFoundError), path.open("r+b") as file:
+        _overwrite(file.fileno())
+    path.unlink(missing_ok=True)
 
 
 def _overwrite(descriptor: int) -> None:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -68,12 +69,7 @@ def new_smime_key(
 
 def smime_number(keys: NumberedKeys) -> int | None:
     """The newest number that has a certificate and was not destroyed."""
-    certified = [
-        info.number
-        for info in keys.infos()
-        if info.destroyed is None and keys.path(info.number).with_suffix(".crt").exists()
-    ]
-    return max(certified, default=None)
+    return max((info.number for info in _certified(keys)), default=None)
 
 
 def smime_identity(keys: NumberedKeys) -> tuple[bytes, bytes] | None:
@@ -83,13 +79,40 @@ def smime_identity(keys: NumberedKeys) -> tuple[bytes, bytes] | None:
     """
     if (number := smime_number(keys)) is None:
         return None
-    pem, path = keys.secret(number), keys.path(number).with_suffix(".crt")
-    chain = path.read_bytes()
+    pem = keys.secret(number)
+    own = load_pem_private_key(pem, None).public_key()
+    chain, _ = _chain(keys, number, hashlib.sha256(_der(own)).hexdigest())
+    return pem, chain
+
+
+def smime_certificates(keys: NumberedKeys) -> frozenset[bytes]:
+    """DER of the leaf certificate of each number that has one and was not destroyed.
+
+    Raises KeyringError when one of them is none, or another key's.
+    """
+    leaves = (_chain(keys, info.number, info.public)[1] for info in _certified(keys))
+    return frozenset(leaf.public_bytes(Encoding.DER) for leaf in leaves)
+
+
+def _certified(keys: NumberedKeys) -> list[KeyInfo]:
+    return [
+        info
+        for info in keys.infos()
+        if info.destroyed is None and keys.path(info.number).with_suffix(".crt").exists()
+    ]
+
+
+def _chain(keys: NumberedKeys, number: int, public: str | None) -> tuple[bytes, x509.Certificate]:
+    """The certificates beside a key as they lie there, and the leaf: the public key's of `public`.
+
+    `public` is the SHA-256 of its SubjectPublicKeyInfo in hex, as the key's info has it.
+    """
+    path = keys.path(number).with_suffix(".crt")
     try:
-        leaf = x509.load_pem_x509_certificates(chain)[0].public_key()
-        own = load_pem_private_key(pem, None).public_key()
-        fits = _der(leaf) == _der(own)
-    except ValueError:
+        chain = path.read_bytes()
+        leaf = x509.load_pem_x509_certificates(chain)[0]
+        fits = hashlib.sha256(_der(leaf.public_key())).hexdigest() == public
+    except (OSError, ValueError, UnsupportedAlgorithm):
         raise KeyringError(
             f"{path} is not a certificate in PEM; put the one there that was issued for the request"
             f" {path.with_suffix('.csr').name}, followed by those above it"
@@ -99,7 +122,7 @@ def smime_identity(keys: NumberedKeys) -> tuple[bytes, bytes] | None:
             f"{path} is the certificate of another key than {keys.path(number).name} beside it; the"
             " leaf comes first, and is the one that was issued for the request"
         )
-    return pem, chain
+    return chain, leaf
 
 
 def _der(key: PublicKeyTypes) -> bytes:

@@ -29,7 +29,7 @@ from reengage.keys.local import LocalService
 from reengage.keys.numbered import NumberedKeys
 from reengage.keys.remote import remote_service
 from reengage.keys.sealing import KEY_BYTES, DataKey, number_of, open_numbered, seal_numbered
-from reengage.keys.service import RotatingService
+from reengage.keys.service import RotatingService, wrapped_to_open
 
 PURPOSES = ("wrap", "pseudonym", "portal", "ledger", "smime", "dkim")
 _SUFFIXES = {"ledger": ".pem", "smime": ".pem", "dkim": ".pem"}
@@ -157,6 +157,13 @@ class Keyring:
         """
         return identity.smime_identity(self.purposes["smime"])
 
+    def smime_certificates(self) -> frozenset[bytes]:
+        """DER of the certificates that sign or signed S/MIME and whose keys were not destroyed.
+
+        No key is opened for it. Raises KeyringError as `smime_identity` does.
+        """
+        return identity.smime_certificates(self.purposes["smime"])
+
     def _run_path(self, run_id: UUID) -> Path:
         return self.directory / "runs" / f"{run_id}.key"
 
@@ -169,9 +176,10 @@ class Keyring:
         path.parent.mkdir(mode=0o700, exist_ok=True)  # a key backup may come without it
         # Shared with other makers: whoever destroys the key that wraps must have seen this file.
         with files.locked(self.directory, alone=False):
-            wrapped = self.service.wrap(secrets.token_bytes(KEY_BYTES), place_of(path))
-            files.write_new(path, wrapped)
-        return DataKey(path.stem, self._unwrapped(path, path.read_bytes()))
+            key = secrets.token_bytes(KEY_BYTES)
+            files.write_new(path, wrapped_to_open(self.service, key, place_of(path)))
+            wrapped = path.read_bytes()  # a concurrent maker's, where that was first
+        return DataKey(path.stem, self._unwrapped(path, wrapped))
 
     def _open_named(self, path: Path) -> DataKey | None:
         """The data key that lies at `path`, wrapped and bound to its name; None when none does."""

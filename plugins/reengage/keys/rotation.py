@@ -22,7 +22,7 @@ from reengage.keys.keyring import PURPOSES, Keyring, place_of, purposes_of
 from reengage.keys.local import LocalService
 from reengage.keys.remote import remote_service
 from reengage.keys.sealing import KEY_BYTES
-from reengage.keys.service import KeyService, RotatingService
+from reengage.keys.service import KeyService, RotatingService, wrapped_to_open
 
 Told = Callable[[KeyInfo], None]
 SETTLING = timedelta(minutes=10)
@@ -153,11 +153,29 @@ def reseal(
         keys = keyring.purposes[purpose]
         closed += keys.reseal([e for e in envelopes if e.service is not keys.envelope.service])
     if not isinstance(keyring.service, LocalService):
-        for info in own.versions():  # nothing rests on them here; copies elsewhere must not open
-            if not info.destroyed:
-                doomed(info)
-            own.destroy(info.number)
+        _destroy_own(keyring, own, doomed)
     return Resealed(moved, closed)
+
+
+def _destroy_own(keyring: Keyring, own: LocalService, doomed: Told) -> None:
+    """Under a service: no copy of anything that the keyring's own files wrapped is to open."""
+    _require_nothing_left(keyring)  # before it is on record, though it may change until the lock
+    for info in own.versions():
+        if not info.destroyed:
+            doomed(info)
+    # Alone: no task makes a data key under them between the count and the end.
+    with files.locked(keyring.directory, alone=True):
+        _require_nothing_left(keyring)
+        for info in own.versions():
+            own.destroy(info.number)
+
+
+def _require_nothing_left(keyring: Keyring) -> None:
+    if left := resting_on_wrap(keyring)[0]:
+        raise KeyringError(
+            f"{left} files came under the keyring's own keys meanwhile: a task still runs without"
+            " REENGAGE_KEY_SERVICE; pause the campaigns, then repeat `keys reseal`"
+        )
 
 
 def under(keyring: Keyring, address: str, told: Told = lambda info: None) -> Keyring:
@@ -250,16 +268,28 @@ def _rewrapped(keyring: Keyring, path: Path, sources: Sequence[KeyService], newe
         if path.exists():
             raise
         return False
-    owner, key = _unwrapped(wrapped, path, sources)
+    try:
+        owner, key = _unwrapped(wrapped, path, sources)
+    except KeyringError:
+        if _still_holds(path, wrapped):
+            raise
+        return False  # what was read is the noise that a task put over it
     if owner is keyring.service and keyring.service.made_by(wrapped) == newest:
         return False
-    fresh = keyring.service.wrap(key, place_of(path))
+    fresh = wrapped_to_open(keyring.service, key, place_of(path))
     with files.locked(keyring.directory, alone=True):
-        # A task may have destroyed it since, or destroyed it and made another: then it stays so.
-        if not path.exists() or path.read_bytes() != wrapped:
+        if not _still_holds(path, wrapped):
             return False
         files.replace(path, fresh)
     return True
+
+
+def _still_holds(path: Path, wrapped: bytes) -> bool:
+    """False: a task destroyed it since, or destroyed it and made another; then it stays so."""
+    try:
+        return path.read_bytes() == wrapped
+    except FileNotFoundError:
+        return False
 
 
 def _unwrapped(

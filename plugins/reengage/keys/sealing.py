@@ -73,9 +73,13 @@ def number_of(sealed: bytes) -> int:
     return int.from_bytes(sealed[1 : 1 + NUMBER_BYTES])
 
 
-def closed() -> KeyringError:
+class ClosedError(KeyringError):
+    """A sealed or wrapped value does not open, though the key, or the service, was there."""
+
+
+def closed() -> ClosedError:
     """One message for old, moved, truncated and forged alike: no oracle."""
-    return KeyringError(
+    return ClosedError(
         "a sealed value does not open: altered, moved to another place, or sealed"
         " under another key; restore it or run the campaign again"
     )

@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 
 from reengage.errors import KeyringError
 from reengage.keys.info import KeyInfo
+from reengage.keys.sealing import ClosedError
 
 REMEMBERED_SECONDS = 300.0
 ANSWER_SECONDS = 10.0
@@ -102,6 +103,22 @@ class Remembering:
         """As the service does; what was remembered is forgotten."""
         self.service.destroy(number)
         self._known.clear()
+
+
+def wrapped_to_open(service: KeyService, key: bytes, bound_to: str) -> bytes:
+    """`key` as the service wrapped it, once the service has opened it again.
+
+    For what is about to be the only copy: nothing of it is written before. Raises KeyringError
+    where it does not open, or as another key, or without an answer.
+    """
+    wrapped = service.wrap(key, bound_to)
+    try:
+        same = service.unwrap(wrapped, bound_to) == key
+    except ClosedError:
+        same = False
+    if not same:
+        raise unavailable(service.name, "does not open what it wrapped", "see what answers there")
+    return wrapped
 
 
 def in_time(service: str, ask: Callable[[], _T], seconds: float = ANSWER_SECONDS) -> _T:

@@ -107,8 +107,19 @@ class Vault:
         return int(found[1])
 
     def versions(self) -> list[KeyInfo]:
-        """All versions that the server still tells of, oldest first."""
-        return self._versions(self._read())
+        """All versions that can still open something, oldest first.
+
+        Of those that are too old to decrypt the server tells nothing, though they are there until
+        they are trimmed: they are given the day of the oldest that it tells of.
+        """
+        state = self._read()
+        try:
+            made = {int(number): _instant(at) for number, at in state["keys"].items()}
+        except (TypeError, ValueError):
+            raise self._nonsense() from None
+        known, first = sorted(made), self._setting(state, "min_available_version")
+        archived = range(max(1, first), known[0])
+        return [KeyInfo("wrap", one, made.get(one, made[known[0]])) for one in (*archived, *known)]
 
     def rotate(self, told: Callable[[KeyInfo], None]) -> KeyInfo:
         """A new version of the key."""
@@ -118,20 +129,27 @@ class Vault:
         return info
 
     def destroy(self, number: int) -> None:
-        """Trim the version away, the oldest first: the server keeps no gaps."""
+        """Trim the version away, the oldest first: the server keeps no gaps.
+
+        A version that is too old to decrypt is not gone, whoever may configure the key brings it
+        back: only what was trimmed is. Broken off, it goes on when it is repeated.
+        """
         state = self._read()
-        available = [int(version) for version in state["keys"]]
-        if number not in available:
+        oldest = max(1, self._setting(state, "min_available_version"))
+        if number < oldest:
             return
-        if number != min(available):
+        if number > oldest:
             raise KeyringError(
-                f"{self.name} trims the oldest version only, which is {min(available)}; destroy"
-                " that one first"
+                f"{self.name} trims the oldest version only, which is {oldest}; destroy that one"
+                " first"
             )
         # In this order, and apart: the server wants the first at least as high as the second, and
-        # the library wants it higher.
-        self._configure(min_encryption_version=number + 1)
-        self._configure(min_decryption_version=number + 1)
+        # the library wants it higher. Neither is ever lowered.
+        decrypts = max(number + 1, self._setting(state, "min_decryption_version"))
+        encrypts = self._setting(state, "min_encryption_version")
+        if encrypts < decrypts:
+            self._configure(min_encryption_version=decrypts)
+        self._configure(min_decryption_version=decrypts)
         self._ask(lambda client: client.secrets.transit.trim_key(self.key, number + 1, self.mount))
 
     def _decrypted(self, client: Client, wrapped: str, place: bytes) -> Any:
@@ -155,12 +173,12 @@ class Vault:
             raise self._nonsense()
         return state
 
-    def _versions(self, state: dict[str, Any]) -> list[KeyInfo]:
-        try:
-            made = {int(number): _instant(at) for number, at in state["keys"].items()}
-            return [KeyInfo("wrap", number, made[number]) for number in sorted(made)]
-        except (TypeError, ValueError):
-            raise self._nonsense() from None
+    def _setting(self, state: dict[str, Any], name: str) -> int:
+        """A number of the key's configuration; 0 = it was never set."""
+        found = state.get(name, 0)
+        if not isinstance(found, int):
+            raise self._nonsense()
+        return found
 
     def _ask(self, question: Callable[[Client], Any]) -> dict[str, Any]:
         answer = in_time(self.name, lambda: self._told(question))

@@ -153,6 +153,7 @@ def _unsealable(run: Run, means: Means, row: staging.Row) -> list[str]:
     way = choose_way(
         run,
         means,
+        run.smime_trust,
         address=row["recipient"],
         certificate=row["certificate"],
         reads_authenticated=row["reads_authenticated"],

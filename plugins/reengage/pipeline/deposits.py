@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def leave(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
-    """Leave what these letters are to be picked up by; a second claim finds it there already."""
+    """Leave what these letters are to be picked up by; a second claim begins its time anew."""
     for one in letters:
         if one.letter.deposit is None:
             continue
@@ -32,7 +32,8 @@ def leave(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
             text(
                 "INSERT INTO portal_message (message_id, letter_id, patient, sealed, expires_at)"
                 " VALUES (:message_id, :letter_id, :patient, :sealed, :expires_at)"
-                " ON CONFLICT (letter_id) DO NOTHING"
+                " ON CONFLICT (letter_id) DO UPDATE SET sealed = excluded.sealed,"
+                " left_at = excluded.left_at, expires_at = excluded.expires_at"
             ),
             {
                 "message_id": message_id,
@@ -51,11 +52,13 @@ def remove_expired(connection: Connection, now: datetime) -> int:
     ).rowcount
 
 
-def remove(connection: Connection, letter_id: UUID) -> None:
-    """Remove what a letter left whose link reached nobody."""
-    connection.execute(
-        text("DELETE FROM portal_message WHERE letter_id = :letter_id"), {"letter_id": letter_id}
-    )
+def remove(connection: Connection, letters: Sequence[UUID]) -> None:
+    """Remove what these letters left, whose links reached nobody."""
+    if letters:
+        connection.execute(
+            text("DELETE FROM portal_message WHERE letter_id = ANY(CAST(:ids AS uuid[]))"),
+            {"ids": list(letters)},
+        )
 
 
 def seal_deposit(keyring: Keyring, message_id: str, ciphertext: bytes) -> bytes:

@@ -56,7 +56,8 @@ def disclose(connection: Connection, run: Run, letters: Sequence[UUID]) -> int:
 
 
 def _record(run: Run, row: Row[Any]) -> Record:
-    offered = row.attempted_at is not None
+    # Of one in doubt the mark may be lost with a crash of the database.
+    offered = row.attempted_at is not None or row.state == "unknown"
     return Disclosure(
         letter=row.letter_id,
         run=row.run_id,

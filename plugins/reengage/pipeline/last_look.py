@@ -23,8 +23,19 @@ from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.letter import comparable
 from reengage.pipeline.run import Run
 from reengage.pipeline.ways import choose_way
+from reengage.sealing.certificates import certificate_of
+from reengage.sealing.trust import Trust, load_trust
 from reengage.sealing.way import Means, still_holds
 from reengage.sql import load_sql
+
+
+@dataclass(frozen=True)
+class _Sealing:
+    """What seals rest on in this moment; lists of what was revoked are read anew each time."""
+
+    means: Means
+    trust: Trust
+    own_certificates: frozenset[bytes]
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,9 @@ def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastL
     warehouse does not answer.
     """
     found = _standing_now(run, letters)
+    asked = _Sealing(means, load_trust(run.settings.smime_trust), _own_certificates(run, letters))
     reasons = {
-        one.letter_id: _reason_against(run, one, found[number], means)
+        one.letter_id: _reason_against(run, one, found[number], asked)
         for number, one in enumerate(letters, start=1)
     }
     denied = {letter_id: reason for letter_id, reason in reasons.items() if reason}
@@ -59,7 +71,7 @@ def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastL
 
 
 def _reason_against(
-    run: Run, one: outbox.Queued, found: list[Row[Any]], means: Means
+    run: Run, one: outbox.Queued, found: list[Row[Any]], asked: _Sealing
 ) -> str | None:
     if len(found) != 1:  # a view has a key twice: who knows which of the rows is true?
         return "ambiguous"
@@ -71,30 +83,47 @@ def _reason_against(
     for column, said in one.letter.says.items():
         if comparable(getattr(now, column.replace(".", "_"))) != said:
             return f"{column.split('.')[0]}_changed"
-    return _seal_against(run, one.letter, now, means)
+    return _seal_against(run, one.letter, now, asked)
 
 
-def _seal_against(run: Run, letter: Addressed, now: Row[Any], means: Means) -> str | None:
+def _seal_against(run: Run, letter: Addressed, now: Row[Any], asked: _Sealing) -> str | None:
     """Why a letter may not go in the way in which it is sealed: a certificate must still be the one
     it is sealed for, and sound; where there was none, one on file by now asks for another way.
     """
-    if not still_holds(letter.way, means):
+    if not still_holds(letter.way, asked.means):
         return "seal_lapsed"
     if letter.way.mode == "portal":
-        return None
+        portal = run.practice.portal  # the link in the notice leads to one and no other
+        return None if portal and portal.url == letter.portal_url else "seal_lapsed"
     chosen = choose_way(
         run,
-        means,
+        asked.means,
+        asked.trust,
         address=now.recipient,
         certificate=now.certificate,
         reads_authenticated=now.reads_authenticated,
     )
-    if letter.way.mode == "smime" and chosen.obstacle:
-        return chosen.obstacle
     current = chosen.certificate.digest if chosen.certificate else None
-    has_one = bool(current or chosen.obstacle)
-    changed = current != letter.certificate if letter.way.mode == "smime" else has_one
-    return "certificate_changed" if changed else None
+    if letter.way.mode == "tls":
+        return "certificate_changed" if current or chosen.obstacle else None
+    if chosen.obstacle:
+        return chosen.obstacle
+    if current != letter.certificate:
+        return "certificate_changed"
+    return None if _signature_holds(run, letter, asked) else "seal_lapsed"
+
+
+def _signature_holds(run: Run, letter: Addressed, asked: _Sealing) -> bool:
+    """Whether the identity that signed is still the practice's, and in date."""
+    if letter.signed_by is None or letter.signed_by not in asked.own_certificates:
+        return False
+    return bool(certificate_of(letter.signed_by).expires > run.settings.now())
+
+
+def _own_certificates(run: Run, letters: Sequence[outbox.Queued]) -> frozenset[bytes]:
+    """Of the practice's identities that were not destroyed; asked for where a letter is signed."""
+    signed = any(one.letter.signed_by for one in letters)
+    return run.keyring.smime_certificates() if signed else frozenset()
 
 
 def _standing_now(run: Run, letters: Sequence[outbox.Queued]) -> dict[int, list[Row[Any]]]:

@@ -2,11 +2,13 @@
 
 Takes staged rows, leaves rows of the outbox in state `composed`. Refuses an undefined field, a
 header that data could break out of, a row whose columns are not the declared ones. A letter that
-exists for the campaign, patient and period is never composed a second time, whoever asks.
+exists for the campaign, patient and period is never composed a second time, whoever asks. Whose
+certificate ran out or was revoked since the decision gets none, and stops nobody else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
@@ -22,7 +24,8 @@ from reengage.pipeline.run import Run
 from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import complete
 from reengage.pipeline.ways import choose_way, means_of
-from reengage.sealing.way import Means
+from reengage.sealing.certificates import CertificateFault
+from reengage.sealing.way import Means, NoWay
 from reengage.templates import format_field
 
 STANDING = (
@@ -44,9 +47,10 @@ def write_letters(run: Run, chunk: Chunk) -> int:
                 connection.commit()
             due = _due(connection, run, [run.pseudonym(row["patient_key"]) for row in rows])
             letters = [
-                _outbox_row(run, chunk, row, words[row["language"]], means)
+                found
                 for row in rows
                 if run.pseudonym(row["patient_key"]) in due
+                if (found := _outbox_row(connection, run, chunk, row, words, means))
             ]
             written += _insert(connection, run, letters)
         complete(connection, run, rows={"letters": written})
@@ -79,15 +83,24 @@ def _due(connection: Connection, run: Run, patients: list[str]) -> set[str]:
 
 
 def _outbox_row(
-    run: Run, chunk: Chunk, row: staging.Row, wording: Wording, means: Means
-) -> dict[str, object]:
+    connection: Connection,
+    run: Run,
+    chunk: Chunk,
+    row: staging.Row,
+    words: Mapping[str, Wording],
+    means: Means,
+) -> dict[str, object] | None:
+    """The letter's row; None for who can no longer be written to: they are decided anew."""
     if set(row) != {*ENVELOPE, *run.campaign.sources()}:
         raise LetterError(
             "a staged row does not have exactly the declared columns; clear `extract`"
         )
-    patient = run.pseudonym(row["patient_key"])
+    patient, wording = run.pseudonym(row["patient_key"]), words[row["language"]]
     identity = identity_of(run.campaign.slug, patient, row["period_key"])
     letter = _letter(run, row, identity, wording, means)
+    if isinstance(letter, NoWay):
+        _exclude(connection, run, patient, letter.reason)
+        return None
     return {
         "campaign": run.campaign.slug,
         "patient": patient,
@@ -108,17 +121,28 @@ def _outbox_row(
     }
 
 
-def _letter(run: Run, row: staging.Row, identity: str, wording: Wording, means: Means) -> Addressed:
+def _letter(
+    run: Run, row: staging.Row, identity: str, wording: Wording, means: Means
+) -> Addressed | NoWay:
+    """The finished letter; why there is none, where a certificate ran out since the decision."""
     recipient = row["recipient"]
     declared = format_declared(run, row, row["language"])
     chosen = choose_way(
         run,
         means,
+        run.smime_trust,
         address=recipient,
         certificate=row["certificate"],
         reads_authenticated=row["reads_authenticated"],
     )
-    sealed = seal_letter(run, wording, declared, recipient, identity, chosen)
+    if isinstance(chosen.way, NoWay):
+        return chosen.way
+    try:
+        sealed = seal_letter(
+            run, wording, declared, recipient, identity, chosen.way, chosen.certificate
+        )
+    except CertificateFault as fault:
+        return NoWay(fault.code)
     return Addressed(
         row["patient_key"],
         recipient,
@@ -127,12 +151,25 @@ def _letter(run: Run, row: staging.Row, identity: str, wording: Wording, means: 
         sealed.message,
         sealed.way,
         certificate=sealed.certificate,
+        signed_by=sealed.signed_by,
         content_key=sealed.content_key,
         deposit=sealed.deposit,
+        portal_url=sealed.portal_url,
         appointment_key=row.get("appointment_key"),
         medication_key=row.get("medication_key"),
         says={column: comparable(row[column]) for column in STANDING if column in row},
         time_zone=row["time_zone"],
+    )
+
+
+def _exclude(connection: Connection, run: Run, patient: str, reason: str) -> None:
+    """One patient's certificate stops nobody else: the day's decision about them is another now."""
+    connection.execute(
+        text(
+            "UPDATE decision SET reasons = ARRAY[CAST(:reason AS text)], arm = NULL"
+            " WHERE run_id = :run_id AND campaign_date = :day AND patient = :patient"
+        ),
+        {"reason": reason, "run_id": run.run_id, "day": run.day, "patient": patient},
     )
 
 

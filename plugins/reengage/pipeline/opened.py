@@ -81,14 +81,14 @@ def _plain(run: Run, letter: Addressed, identity: str, wording: Wording) -> list
 
 
 def _smime(run: Run, letter: Addressed, identity: str, wording: Wording) -> list[Layer]:
-    if letter.content_key is None or run.signer is None:
+    if letter.content_key is None or letter.signed_by is None:
         raise LetterError("a sealed letter lacks the key that opens it; clear `extract`")
     links = links_of(run, identity)
     blank = _blank(run, letter, identity, wording, links)
     outer, payload = protect(blank.fields, blank.entity)
     _, _, entity = letter.message.partition(b"MIME-Version: 1.0\r\n")
     inner = smime.open_with_content_key(
-        entity, letter.content_key, signer_certificate=run.signer.certificate
+        entity, letter.content_key, signer_certificate=letter.signed_by
     )
     return [
         Layer(letter.message, _message(run, Parts(outer, wrap(b"", "authEnveloped-data")))),

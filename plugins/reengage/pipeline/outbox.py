@@ -1,19 +1,14 @@
 """Outbox: the states of a letter, each change guarded in SQL by the state it leaves.
 
-    composed | deferred -> claimed -> attempted -> sent | refused | deferred | unknown
-    claimed             -> refused | deferred       (the relay's no came before DATA)
-    claimed             -> composed                 (released: nothing of it was offered)
-    unknown             -> sent | refused | deferred  (its own try hears the relay's word after all)
+    composed | deferred -> claimed                  (here, with the ledger's intent)
+    claimed -> attempted -> answered -> sent | refused | deferred | unknown    (attempts.py)
     composed | deferred -> withheld                 (the last look, or too late)
     composed | deferred -> deferred                 (its send window is closed)
     composed            -> rehearsed                (the letter of a dry run or a replay, no other)
 
 No other change is possible through these functions, and what became of a letter is recorded in the
-ledger by the same transaction. `attempted` is committed before the first octet of DATA, so a letter
-whose task dies afterwards is `unknown`: it may have been delivered, and is never sent again by a
-retry. A letter only `claimed` was certainly not offered to the relay, and is released. Each attempt
-carries the claim it was made under, so that a task which Airflow gave up on cannot mark what its
-retry has since taken.
+ledger by the same transaction. Each attempt carries the claim it was made under, and each claim the
+store's incarnation (attempts.py).
 """
 
 from __future__ import annotations
@@ -22,13 +17,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
 from reengage.errors import StoreError
+from reengage.keys import DataKey
 from reengage.pipeline.addressed import Addressed
+from reengage.pipeline.attempts import incarnation
 from reengage.pipeline.composing import identity_of
 from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.deposits import leave, remove
@@ -39,7 +36,8 @@ from reengage.sql import load_sql
 BATCH = 100
 """Letters claimed at once: the last look at a batch must not be older than a minute (claim.sql)."""
 
-Outgoing = Literal["sent", "refused", "deferred", "unknown"]
+
+_Keys = dict[UUID, DataKey]
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,6 @@ class Draft:
     letter: Addressed
 
 
-class ClaimLostError(StoreError):
-    """Another try holds this letter now; this one must not send it."""
-
-
 def clock(connection: Connection) -> datetime:
     """The store's clock: what is compared with its own instants must come from it."""
     instant: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
@@ -82,7 +76,8 @@ def drafts(connection: Connection, run: Run, chunk: int, limit: int) -> list[Dra
         ),
         {"run_id": run.run_id, "chunk": chunk, "limit": limit},
     ).all()
-    return [Draft(row.letter_id, _identity(row), _opened(run, row)) for row in found]
+    keys: _Keys = {}
+    return [Draft(row.letter_id, _identity(row), _opened(run, row, keys)) for row in found]
 
 
 def mark_checked(connection: Connection, checked: Sequence[Draft]) -> None:
@@ -93,36 +88,6 @@ def mark_checked(connection: Connection, checked: Sequence[Draft]) -> None:
             " WHERE letter_id = ANY(CAST(:ids AS uuid[])) AND state = 'composed'"
         ),
         {"ids": [one.letter_id for one in checked]},
-    )
-
-
-def recover(connection: Connection, run: Run, chunk: int) -> int:
-    """Settle what an earlier try of this chunk left: gives the number of letters now `unknown`."""
-    release(connection, run, chunk)
-    unknown = connection.execute(
-        text(
-            "UPDATE letter SET state = 'unknown', reason = 'interrupted_after_attempt',"
-            " settled_at = clock_timestamp()"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'attempted'"
-            " RETURNING letter_id"
-        ),
-        {"run_id": run.run_id, "chunk": chunk},
-    ).scalars()
-    return disclose(connection, run, list(unknown))
-
-
-def release(connection: Connection, run: Run, chunk: int, token: UUID | None = None) -> None:
-    """Give back claims on which nothing was attempted: those letters were not offered to anyone.
-
-    With a token only that try's own; without one, those of any earlier try.
-    """
-    connection.execute(
-        text(
-            "UPDATE letter SET state = 'composed', claim = NULL, claimed_at = NULL"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'claimed'"
-            " AND (CAST(:claim AS uuid) IS NULL OR claim = :claim)"
-        ),
-        {"run_id": run.run_id, "chunk": chunk, "claim": token},
     )
 
 
@@ -151,7 +116,9 @@ def withhold_too_late(connection: Connection, run: Run, chunk: int | None = None
             "chunk": chunk,
         },
     ).scalars()
-    return disclose(connection, run, list(withheld))
+    ids = list(withheld)
+    remove(connection, ids)
+    return disclose(connection, run, ids)
 
 
 def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) -> list[Queued]:
@@ -175,7 +142,8 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
             "limit": BATCH,
         },
     ).all()
-    return [_queued(run, row) for row in found]
+    keys: _Keys = {}
+    return [_queued(run, row, keys) for row in found]
 
 
 def claim(
@@ -216,6 +184,7 @@ def claim(
                 for one in letters
             ],
             "claim": token,
+            "incarnation": incarnation(connection),
             "warehouse_read_at": warehouse_read_at,
             "now": run.settings.now(),
             "cap_days": run.campaign.caps.days_between_letters,
@@ -227,65 +196,14 @@ def claim(
             "no letter of the batch could be claimed: the warehouse took longer than a minute to"
             " answer, or another try of this task is at work; clear the task when that has ended"
         )
-    disclose(connection, run, [row.letter_id for row in moved if row.state == "withheld"])
+    withheld = [row.letter_id for row in moved if row.state == "withheld"]
+    remove(connection, withheld)
+    disclose(connection, run, withheld)
     ids = {row.letter_id for row in moved if row.state == "claimed"}
     claimed = [one for one in letters if one.letter_id in ids]
     leave(connection, run, claimed)
     intend(connection, run, sorted(ids), baa_id)
     return claimed
-
-
-def mark_attempted(connection: Connection, letter_id: UUID, token: UUID) -> None:
-    """The relay is about to get the letter. Raises ClaimLostError when it is another try's."""
-    moved = connection.execute(
-        text(
-            "UPDATE letter SET state = 'attempted', attempted_at = clock_timestamp()"
-            " WHERE letter_id = :letter_id AND claim = :claim AND state = 'claimed'"
-        ),
-        {"letter_id": letter_id, "claim": token},
-    ).rowcount
-    if moved != 1:
-        raise ClaimLostError(
-            "the claim on a letter was released to another try; this one leaves it"
-        )
-
-
-def settle(
-    connection: Connection,
-    run: Run,
-    letter_id: UUID,
-    token: UUID,
-    state: Outgoing,
-    reason: str | None,
-    evidence: Mapping[str, object],
-    final_reply: bytes = b"",
-) -> None:
-    """Record what became of an attempt; a retry's `unknown` gives way to it.
-
-    Only a letter that was attempted can be `sent` or `unknown`. The relay's last words may quote an
-    address: they are kept under the month's key.
-    """
-    moved = connection.execute(
-        text(
-            "UPDATE letter SET state = :state, reason = :reason, settled_at = clock_timestamp(),"
-            " evidence = CAST(:evidence AS jsonb), final_reply = :final_reply"
-            " WHERE letter_id = :letter_id AND claim = :claim"
-            " AND (state IN ('attempted', 'unknown')"
-            "      OR (state = 'claimed' AND :state IN ('refused', 'deferred')))"
-            " RETURNING letter_id"
-        ),
-        {
-            "letter_id": letter_id,
-            "claim": token,
-            "state": state,
-            "reason": reason,
-            "evidence": json.dumps(evidence),
-            "final_reply": seal_reply(run, letter_id, final_reply) if final_reply else None,
-        },
-    ).scalars()
-    if state == "refused":
-        remove(connection, letter_id)
-    disclose(connection, run, list(moved))
 
 
 def defer(connection: Connection, letters: Sequence[Queued], reason: str) -> None:
@@ -326,20 +244,19 @@ def mark_rehearsed(connection: Connection, letters: Sequence[Queued]) -> None:
     )
 
 
-def seal_reply(run: Run, letter_id: UUID, reply: bytes) -> bytes:
-    """The relay's last words on a letter as they are kept, as long as the day's decisions."""
-    return run.keyring.create_month_key(run.day).seal(reply, bound_to=f"reply/{letter_id}")
-
-
-def _queued(run: Run, row: Row[Any]) -> Queued:
-    letter = _opened(run, row)
+def _queued(run: Run, row: Row[Any], keys: _Keys) -> Queued:
+    letter = _opened(run, row, keys)
     recipient = recipient_pseudonym(run, letter.recipient)
     return Queued(row.letter_id, _identity(row), letter, recipient, row.expires_at)
 
 
-def _opened(run: Run, row: Row[Any]) -> Addressed:
-    key = run.keyring.data_key(row.run_id)
-    return Addressed.from_bytes(key.open(row.sealed, bound_to=f"letter/{_identity(row)}"))
+def _opened(run: Run, row: Row[Any], keys: _Keys) -> Addressed:
+    """The letter; the keys of the runs that composed a batch are opened once."""
+    if row.run_id not in keys:
+        keys[row.run_id] = run.keyring.data_key(row.run_id)
+    return Addressed.from_bytes(
+        keys[row.run_id].open(row.sealed, bound_to=f"letter/{_identity(row)}")
+    )
 
 
 def _identity(row: Row[Any]) -> str:

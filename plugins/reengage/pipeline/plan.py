@@ -15,11 +15,15 @@ from sqlalchemy import Connection, text
 
 from reengage import staging
 from reengage.errors import GateError
+from reengage.pipeline.attempts import in_use
 from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete
 
 MAX_CHUNKS = 32
 """Airflow's scheduler slows down with hundreds of mapped tasks; parts share a chunk beyond this."""
+
+OPEN = ("composed", "claimed", "attempted", "answered", "deferred")
+"""States of a letter that is not settled yet."""
 
 
 class Chunk(TypedDict):
@@ -84,7 +88,7 @@ def _refuse_above_cap(connection: Connection, run: Run) -> None:
             " AND l.campaign = :campaign AND l.campaign_date = :day"
             " AND l.rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)))"
             " + (SELECT count(*) FROM letter WHERE sender_run_id = :run_id"
-            " AND state IN ('composed', 'claimed', 'attempted', 'deferred'))"
+            " AND state IN ('composed', 'claimed', 'attempted', 'answered', 'deferred'))"
         ),
         {
             "run_id": run.run_id,
@@ -104,15 +108,33 @@ def _refuse_above_cap(connection: Connection, run: Run) -> None:
 def _take_over(connection: Connection, run: Run, chunks: int) -> int:
     """Letters that earlier runs, or an earlier try, left open are this run's to send.
 
-    They are spread over the chunks; its own stay in theirs, where there still is one.
+    They are spread over the chunks; its own stay in theirs, where there still is one. A chunk that
+    a try is at work on stays with its run.
     """
+    left = connection.execute(
+        text(
+            "SELECT DISTINCT sender_run_id, chunk FROM letter WHERE campaign = :campaign"
+            " AND rehearsal IS NULL AND state = ANY(CAST(:open AS text[]))"
+        ),
+        {"campaign": run.campaign.slug, "open": list(OPEN)},
+    )
+    busy = in_use(connection, [(row.sender_run_id, row.chunk) for row in left])
     return connection.execute(
         text(
             "UPDATE letter SET sender_run_id = :run_id, chunk = CASE"
             " WHEN sender_run_id = :run_id AND chunk < :chunks THEN chunk"
             " ELSE (hashtext(CAST(letter_id AS text)) & 2147483647) % :chunks END"
             " WHERE campaign = :campaign AND rehearsal IS NULL"
-            " AND state IN ('composed', 'claimed', 'attempted', 'deferred')"
+            " AND state = ANY(CAST(:open AS text[]))"
+            " AND (sender_run_id, chunk) NOT IN (SELECT * FROM unnest("
+            " CAST(:busy_runs AS uuid[]), CAST(:busy_chunks AS int[])))"
         ),
-        {"run_id": run.run_id, "campaign": run.campaign.slug, "chunks": chunks},
+        {
+            "run_id": run.run_id,
+            "campaign": run.campaign.slug,
+            "chunks": chunks,
+            "open": list(OPEN),
+            "busy_runs": [run_id for run_id, _ in busy],
+            "busy_chunks": [chunk for _, chunk in busy],
+        },
     ).rowcount

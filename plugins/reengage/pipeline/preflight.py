@@ -26,10 +26,12 @@ from reengage.pipeline.decisions import require_month_key
 from reengage.pipeline.run import Mode, Run, local_day, recorded_day
 from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import Trail, complete
-from reengage.pipeline.ways import Chosen
 from reengage.sealing.way import Way
 from reengage.settings import Settings
 from reengage.vendors import LOOPBACK, Vendor, level_of, require_host, require_in_force, warning_of
+
+LIST_HOURS = 24
+"""How long before a list of revoked certificates ends a run says so: most are made daily."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,12 @@ def _warnings(run: Run) -> list[str]:
                 f"{level}: the practice's S/MIME certificate expires in {days} days; renew it with"
                 " `python -m reengage keys rotate smime`, or no letter is sent from then on"
             )
+    ends = run.smime_trust.current_until(run.settings.now())
+    if ends and (hours := (ends - run.settings.now()).total_seconds() / 3600) < LIST_HOURS:
+        found.append(
+            f"urgent: a list of revoked certificates in REENGAGE_SMIME_TRUST ends in {hours:.0f}"
+            " hours; fetch the next one, or who has such a certificate gets no letter"
+        )
     return [one for one in found if one]
 
 
@@ -119,7 +127,7 @@ def _load_everything(run: Run) -> None:
     # By the portal where there is one: its notice is composed, too.
     way = Way("portal", "link") if run.practice.portal else Way("tls", "contract")
     for wording in wordings(run).values():
-        seal_letter(run, wording, blanks(campaign), run.practice.reply_to, "preflight", Chosen(way))
+        seal_letter(run, wording, blanks(campaign), run.practice.reply_to, "preflight", way)
 
 
 def endpoint(run: Run) -> Endpoint:

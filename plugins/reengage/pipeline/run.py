@@ -103,6 +103,11 @@ class Run:
         return self.keyring.data_key(self.run_id)
 
     @cached_property
+    def month_key(self) -> DataKey:
+        """The key of the day's month, for what is kept as long as its decisions."""
+        return self.keyring.create_month_key(self.day)
+
+    @cached_property
     def store(self) -> Engine:
         """Our own database."""
         return store.connect(self.settings.store_url)

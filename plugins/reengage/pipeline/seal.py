@@ -1,8 +1,7 @@
 """Seal: a letter becomes the finished message, in the way that was chosen for its recipient.
 
 What leaves is sealed once and kept so; who checks it opens the finished bytes by the content key,
-or by the link in the notice, as the recipient will (opened.py). Refuses a recipient for whom there
-is no safe way by now: there is no other kind of letter.
+or by the link in the notice, as the recipient will (opened.py).
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from reengage.compose import finish
 from reengage.errors import ConfigurationError, LetterError
 from reengage.pipeline.composing import Wording, letter_parts, links_of, notice_parts, render
 from reengage.pipeline.run import Run
-from reengage.pipeline.ways import Chosen
 from reengage.sealing import portal, smime
+from reengage.sealing.certificates import Certificate
 from reengage.sealing.protection import protect
-from reengage.sealing.way import NoWay, Way
+from reengage.sealing.way import Way
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,12 @@ class Sealed:
     message: bytes = field(repr=False)
     certificate: str | None = None
     """Digest of the certificate that it is sealed for."""
+    signed_by: bytes | None = field(default=None, repr=False)
+    """DER of the practice's certificate under which it is signed."""
     content_key: bytes | None = field(default=None, repr=False)
     deposit: tuple[str, bytes] | None = field(default=None, repr=False)
     """Message id and ciphertext that it leaves at the portal."""
+    portal_url: str | None = None
 
 
 def seal_letter(
@@ -39,29 +41,29 @@ def seal_letter(
     declared: Mapping[str, str],
     recipient: str,
     identity: str,
-    chosen: Chosen,
+    way: Way,
+    certificate: Certificate | None = None,
 ) -> Sealed:
-    """The finished letter for these formatted fields. Raises LetterError, never with a value."""
-    way = chosen.way
-    if isinstance(way, NoWay):
-        raise LetterError(
-            f"a recipient who could be written to this morning cannot by now ({way.reason}); clear"
-            " `extract`, which decides anew"
-        )
+    """The finished letter for these formatted fields.
+
+    Raises LetterError, never with a value, and CertificateFault for a certificate that passed its
+    check and cannot be encrypted to.
+    """
     if way.mode == "portal":
         return _for_the_portal(run, wording, declared, recipient, identity, way)
     parts = letter_parts(run, wording.letter, declared, recipient, identity)
     if way.mode == "tls":
         return Sealed(way, finished(run, parts.fields, parts.entity))
-    if chosen.certificate is None or run.signer is None:
+    if certificate is None or run.signer is None:
         raise LetterError("a letter is to be sealed for a certificate that is not there")
     outer, payload = protect(parts.fields, parts.entity)
     now = run.settings.now()
-    sealed = smime.seal(payload, chosen.certificate, run.signer, signed_at=now)
+    sealed = smime.seal(payload, certificate, run.signer, signed_at=now)
     return Sealed(
         way,
         finished(run, outer, sealed.entity),
-        certificate=chosen.certificate.digest,
+        certificate=certificate.digest,
+        signed_by=run.signer.certificate,
         content_key=sealed.content_key,
     )
 
@@ -92,4 +94,5 @@ def _for_the_portal(
     link = left.link(run.practice.portal.url)
     notice = notice_parts(run, wording.notice, link, recipient, identity)
     message = finished(run, notice.fields, notice.entity)
-    return Sealed(way, message, deposit=(left.message_id, left.ciphertext))
+    deposit = (left.message_id, left.ciphertext)
+    return Sealed(way, message, deposit=deposit, portal_url=run.practice.portal.url)

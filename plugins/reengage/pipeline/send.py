@@ -1,18 +1,19 @@
 """Send: offer each letter of a chunk to the campaign's vendor once, and record what became of it.
 
-Claim, attempt, settle (outbox.py). Before each batch the vendor's agreement is checked again, the
-warehouse is asked once more for these patients, and the claim itself reads our own opt-outs and
-suppressions; what is not offered within a minute of that is claimed anew. A letter goes only while
-the send window is open where its patient lives (window.py); the others wait, and who sends is told
-when to come back for them. Refuses cleartext, an unlisted host, a lapsed agreement. A dry run and a
-replay never open a connection: their letters go to a rehearsal Maildir, where one is configured. A
-relay or a warehouse that fails leaves every letter as it was.
+Claim, attempt, answer, settle (outbox.py, attempts.py). Before each batch the vendor's agreement is
+checked again, the warehouse is asked once more for these patients, and the claim itself reads our
+own opt-outs and suppressions; what is not offered within a minute of that is claimed anew. A letter
+goes only while the send window is open where its patient lives (window.py); the others wait, and
+who sends is told when to come back for them. Refuses cleartext, an unlisted host, a lapsed
+agreement. A dry run and a replay never open a connection: their letters go to a rehearsal Maildir,
+where one is configured. A relay or a warehouse that fails leaves every letter as it was; SIGTERM
+ends it between two letters (stopping.py).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -24,18 +25,24 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from reengage import refusals, relay
-from reengage.pipeline import outbox, window
+from reengage.errors import StoreError
+from reengage.pipeline import attempts, outbox, window
 from reengage.pipeline.facts import disclosed
 from reengage.pipeline.last_look import last_look
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.preflight import endpoint
 from reengage.pipeline.run import Run
+from reengage.pipeline.stopping import polite
 from reengage.pipeline.trail import complete
 from reengage.pipeline.ways import means_by
 from reengage.sealing.way import Means
 
 LOOK_SECONDS = 60
 """How long the last look of a claim holds: with a slow relay a batch takes longer than that."""
+STALE_SECONDS = 120
+"""How old a look may be when a letter's content leaves: its envelope may take a slow relay long."""
+SETTLE_SECONDS = 1.0
+"""How long an answer may wait to become final; a batch that is through does not wait."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,14 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
     """The same as `send`, and when to call it again for the letters whose window is closed."""
     number = chunk["number"]
     again_at = None
-    with run.store.connect() as connection:
-        outbox.recover(connection, run, number)
+    with run.store.connect() as connection, polite() as asked_to_stop:
+        attempts.lease(connection, run, number)
+        attempts.recover(connection, run, number)
         connection.commit()  # who waits for a letter must not hold the ledger
         outbox.withhold_too_late(connection, run, number)
         connection.commit()
         if run.mode == "live":
-            again_at = _Sender(run, number, connection).run_all()
+            again_at = _Sender(run, number, connection, asked_to_stop).run_all()
         else:
             # Of a live run that was cleared on a later day: for the next live run to take over.
             outbox.defer_open(connection, run, number, "run_became_a_replay")
@@ -80,16 +88,24 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
         return Sent(letters, again_at)
 
 
+class _TooOldError(StoreError):
+    """The last look is too old for the letter to go on it."""
+
+
 class _Sender:
     """One try at one chunk: a warm connection to the relay, one token on all its claims."""
 
-    def __init__(self, run: Run, chunk: int, connection: Connection) -> None:
+    def __init__(
+        self, run: Run, chunk: int, connection: Connection, asked_to_stop: Callable[[], bool]
+    ) -> None:
         self._run = run
         self._chunk = chunk
         self._connection = connection
+        self._asked_to_stop = asked_to_stop
         self._token = uuid4()
         self._relay: relay.RelayConnection | None = None
         self._again_at: datetime | None = None
+        self._settled_at = self._looked_at = monotonic()
 
     def run_all(self) -> datetime | None:
         """Send; gives the earliest instant at which a letter that waits may go in this run."""
@@ -98,16 +114,25 @@ class _Sender:
             while letters := outbox.open_letters(self._connection, self._run, self._chunk, since):
                 if ready := self._in_their_window(letters):
                     self._offer_all(self._claim(ready))
+                self._stop_if_asked()
             return self._again_at
         except BaseException:
             # A store that is down must not hide what happened; the retry then gives them back.
             with suppress(DBAPIError):
                 self._connection.rollback()
+                self._settle()
                 self._give_back()
             raise
         finally:
             if self._relay is not None:
                 self._relay.close()
+
+    def _stop_if_asked(self) -> None:
+        if self._asked_to_stop():
+            raise StoreError(
+                "the task was asked to stop; the letter under way was finished, the others wait:"
+                " clear the task and it goes on with them"
+            )
 
     def _in_their_window(self, letters: Sequence[outbox.Queued]) -> list[outbox.Queued]:
         """Those that may go now; the others are left for when their window opens."""
@@ -130,11 +155,19 @@ class _Sender:
 
     def _give_back(self) -> None:
         """What was claimed and not offered is open again."""
-        outbox.release(self._connection, self._run, self._chunk, self._token)
+        attempts.release(self._connection, self._run, self._chunk, self._token)
         self._connection.commit()
+
+    def _settle(self) -> None:
+        """Every answer so far becomes final, with its record."""
+        attempts.settle_answered(self._connection, self._run, self._chunk)
+        self._connection.commit()
+        self._settled_at = monotonic()
 
     def _claim(self, letters: Sequence[outbox.Queued]) -> list[outbox.Queued]:
         baa_id = endpoint(self._run).baa_id  # and the host, also while the connection is warm
+        # Before the claim, too: once content has left, no key service may stand before its outcome.
+        _ = self._run.month_key
         self._ensure_relay()  # before the claim: a relay that is down claims nothing
         # What a store restored from a backup, or a recording that died, has yet to learn (SEC-08).
         refusals.replay(self._connection, self._run.settings.journal_path)
@@ -163,16 +196,17 @@ class _Sender:
 
         At least one is offered, unless its window has closed since the claim: then it waits.
         """
-        looked_at = monotonic()
+        self._looked_at = monotonic()
         for queued in claimed:
             now = self._run.settings.now()
             if not window.is_open(self._run, queued.letter.time_zone, now):
                 break
             self._offer(queued)
-            if monotonic() - looked_at > LOOK_SECONDS:
+            if monotonic() - self._settled_at > SETTLE_SECONDS:
+                self._settle()
+            if self._asked_to_stop() or monotonic() - self._looked_at > LOOK_SECONDS:
                 break
-        else:
-            return
+        self._settle()
         self._give_back()
 
     def _offer(self, queued: outbox.Queued) -> None:
@@ -184,28 +218,31 @@ class _Sender:
                 queued.letter.message,
                 envid=queued.letter_id.hex,
                 requiretls=queued.letter.way.basis == "requiretls",
-                on_attempt=lambda: self._mark_attempted(queued.letter_id),
+                on_attempt=lambda: self._attempt(queued.letter_id),
             )
-        except outbox.ClaimLostError:
-            self._connection.rollback()
-            return
-        reason = None if outcome.kind == "sent" else outcome.reason
-        evidence = {**asdict(connection.evidence), **outcome.evidence()}
-        outbox.settle(
-            self._connection,
-            self._run,
-            queued.letter_id,
-            self._token,
-            outcome.kind,
-            reason,
-            evidence,
-            outcome.reply,
+        except (attempts.ClaimLostError, _TooOldError):
+            return  # the letter is claimed anew, if it still waits
+        # At once: who is killed before the next letter has heard this answer.
+        self._mark(
+            answer=attempts.Answer(
+                queued.letter_id,
+                outcome.kind,
+                None if outcome.kind == "sent" else outcome.reason,
+                {**asdict(connection.evidence), **outcome.evidence()},
+                outcome.reply,
+            )
         )
-        self._connection.commit()
 
-    def _mark_attempted(self, letter_id: UUID) -> None:
-        outbox.mark_attempted(self._connection, letter_id, self._token)
-        self._connection.commit()
+    def _attempt(self, letter_id: UUID) -> None:
+        """Mark it, unless a relay that is slow to hear its envelope has made the look old."""
+        if monotonic() - self._looked_at > STALE_SECONDS:
+            raise _TooOldError
+        self._mark(following=letter_id)
+
+    def _mark(
+        self, *, answer: attempts.Answer | None = None, following: UUID | None = None
+    ) -> None:
+        attempts.mark(self._connection, self._run, self._token, answer=answer, following=following)
 
     def _ensure_relay(self) -> relay.RelayConnection:
         """The warm connection, opened afresh when it died; never without an agreement in force."""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from reengage.pipeline.run import Run
 from reengage.sealing.certificates import Certificate, CertificateFault, check_certificate
+from reengage.sealing.trust import Trust
 from reengage.sealing.way import Means, NoWay, Recipient, Way, choose, obstacle
 
 
@@ -53,6 +54,7 @@ def means_by(run: Run, *, requires_tls: bool) -> Means:
 def choose_way(
     run: Run,
     means: Means,
+    trust: Trust,
     *,
     address: str,
     certificate: str | None,
@@ -64,7 +66,7 @@ def choose_way(
     checked, fault = None, None
     try:
         checked = check_certificate(
-            str(certificate), address=address, at=run.settings.now(), trust=run.smime_trust
+            str(certificate), address=address, at=run.settings.now(), trust=trust
         )
     except CertificateFault as error:
         fault = error.code

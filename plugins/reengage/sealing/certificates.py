@@ -173,7 +173,10 @@ def _strong(key: PublicKey) -> bool:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return key.curve.name in CURVES
     # FIPS 186-5 asks for an exponent above 2^16; a huge one would cost each letter its time.
-    return 2048 <= key.key_size <= 8192 and 2**16 < key.public_numbers().e < 2**32
+    # An even number is nobody's: OpenSSL refuses to encrypt to it, in the middle of a chunk.
+    numbers = key.public_numbers()
+    odd = bool(numbers.n & numbers.e & 1)
+    return odd and 2048 <= key.key_size <= 8192 and 2**16 < numbers.e < 2**32
 
 
 def _serves(certificate: Certificate, key: PublicKey, use: Literal["encrypt", "sign"]) -> bool:
@@ -210,6 +213,7 @@ def _same_mailbox(one: str, other: str) -> bool:
     (local, _, domain), (its_local, _, its_domain) = one.rpartition("@"), other.rpartition("@")
     return (
         one.isascii()
+        and other.isascii()
         and bool(local and domain)
         and (local, domain.lower()) == (its_local, its_domain.lower())
     )

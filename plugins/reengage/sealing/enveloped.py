@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InternalError, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.keywrap import (
 
 from reengage.errors import LetterError
 from reengage.sealing import cms, identifiers
-from reengage.sealing.certificates import Certificate
+from reengage.sealing.certificates import Certificate, CertificateFault
 
 KEY_OCTETS = 32
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -41,14 +41,15 @@ _UNCOMPRESSED = b"\x04"
 def encrypt(payload: bytes, recipient: Certificate) -> tuple[bytes, bytes]:
     """The DER of AuthEnvelopedData over `payload`, and its content key. All randomness is inside.
 
-    Raises CertificateFault for a key of no accepted kind; `check_certificate` has refused it first.
+    Raises CertificateFault for a key of no accepted kind, which `check_certificate` has refused
+    before, and for one that OpenSSL does not encrypt to.
     """
     content_key = os.urandom(KEY_OCTETS)
     nonce = os.urandom(cms.NONCE_OCTETS)
     sealed = AESGCM(content_key).encrypt(nonce, payload, None)
     structure = cms.AuthEnvelopedData(
         version=0,
-        recipients=asn1.SetOf([_key_for(recipient, content_key)]),
+        recipients=asn1.SetOf([_travelling(recipient, content_key)]),
         content=cms.EncryptedContent(
             type=cms.DATA,
             algorithm=cms.ContentAlgorithm(
@@ -62,6 +63,13 @@ def encrypt(payload: bytes, recipient: Certificate) -> tuple[bytes, bytes]:
     )
     der = cms.encode(cms.AuthEnveloped(type=cms.AUTH_ENVELOPED_DATA, content=structure))
     return der, content_key
+
+
+def _travelling(recipient: Certificate, content_key: bytes) -> cms.KeyTransport | cms.KeyAgreement:
+    try:
+        return _key_for(recipient, content_key)
+    except (ValueError, UnsupportedAlgorithm, InternalError):  # the key is a patient's to choose
+        raise CertificateFault("certificate_weak_key") from None
 
 
 def _key_for(recipient: Certificate, content_key: bytes) -> cms.KeyTransport | cms.KeyAgreement:

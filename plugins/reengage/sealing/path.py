@@ -52,9 +52,7 @@ def chain_to_anchor(
         chain = verifier.verify(leaf, list(trust.intermediates)).chain
     except VerificationError:
         return None
-    if not _has(leaf, x509.SubjectAlternativeName) and any(
-        _has(member, x509.NameConstraints) for member in chain
-    ):
+    if not _names_a_mailbox(leaf) and any(_has(member, x509.NameConstraints) for member in chain):
         return None
     return chain
 
@@ -70,6 +68,15 @@ def _for_mail(
     allowed = (ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
     if purposes is not None and not any(purpose in allowed for purpose in purposes):
         raise ValueError("an authority for other purposes than mail")
+
+
+def _names_a_mailbox(leaf: x509.Certificate) -> bool:
+    """Whether its alternative names do: those the verifier has compared."""
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    return bool(names.get_values_for_type(x509.RFC822Name))
 
 
 def _has(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> bool:

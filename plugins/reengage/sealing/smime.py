@@ -45,9 +45,9 @@ class Signer:
     def from_pem(cls, key: bytes, chain: bytes, *, address: str, at: datetime) -> Signer:
         """A key and its certificates in PEM: its own first, then the authorities above it.
 
-        Raises KeyringError for what would make readers' clients warn: a certificate that is out of
-        date, for another key or address than the sender's, too weak or not for signing mail, and a
-        chain out of order.
+        Raises KeyringError for what would make readers' clients warn: a certificate, its own or an
+        authority's, that is out of date, one for another key or address than the sender's, too weak
+        or not for signing mail, and a chain out of order.
         """
         private = _private_key(key)
         try:
@@ -64,6 +64,9 @@ class Signer:
             ) from None
         if private.public_key() != own.key:
             raise _unusable("its certificate is for another key")
+        for by in parsed[1:]:
+            if not by.not_valid_before_utc <= at <= by.not_valid_after_utc:
+                raise _unusable("a certificate of an authority above it is out of date")
         authorities = tuple(authority.public_bytes(_DER) for authority in parsed[1:])
         return cls(signed.Identity(own, authorities, private))
 

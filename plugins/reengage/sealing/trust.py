@@ -71,6 +71,20 @@ class Trust:
             return "revoked"
         return "good" if any(at <= statement.until for statement in said) else "unknown"
 
+    def current_until(self, at: datetime) -> datetime | None:
+        """The earliest instant after which a list or answer in force at `at` has no successor.
+
+        A statement about the same certificates that lasts longer is its successor. None = there is
+        no statement in force. From that instant on letters that need it are not sent.
+        """
+        ends: dict[object, datetime] = {}
+        for one in self.statements:
+            # An answer `unknown` speaks of nobody, and its end changes nothing.
+            if one.issued <= at <= one.until and (one.covers is None or one.covers):
+                scope = (one.authority, one.covers, one.only, one.points)
+                ends[scope] = max(one.until, ends.get(scope, one.until))
+        return min(ends.values(), default=None)
+
 
 def _is_about(statement: Statement, certificate: x509.Certificate) -> bool:
     if statement.covers is not None and certificate.serial_number not in statement.covers:

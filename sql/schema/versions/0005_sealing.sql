@@ -11,7 +11,7 @@ ALTER TABLE letter
 
 CREATE TABLE portal_message (
     message_id text PRIMARY KEY,               -- 128 random bits, in the link
-    letter_id  uuid NOT NULL UNIQUE REFERENCES letter,
+    letter_id  uuid NOT NULL UNIQUE REFERENCES letter ON DELETE CASCADE,
     patient    text NOT NULL,                  -- keyed pseudonym
     sealed     bytea NOT NULL,                 -- under the link's key, and under the portal's again
     left_at    timestamptz NOT NULL DEFAULT now(),

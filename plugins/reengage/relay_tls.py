@@ -1,13 +1,13 @@
 """The way to a relay: an SMTP conversation that begins inside verified TLS.
 
 Promises: TLS 1.2 or newer with a suite that SP 800-52r2 approves, certificate and name verified,
-from the first octet (`smtps`) or by STARTTLS, which is mandatory (SEC-18, EML-11 to EML-13);
-no preference of a patient (PRV-24) and no setting weakens that. Which authorities are believed is
-the system's to say, as OpenSSL finds them (SSL_CERT_FILE, SSL_CERT_DIR), and `trust` adds to them;
+from the first octet (`smtps`) or by STARTTLS, which is mandatory (SEC-18, EML-11 to EML-13); no
+preference of a patient (PRV-24) and no setting weakens that. Which authorities are believed is the
+system's to say, as OpenSSL finds them (SSL_CERT_FILE, SSL_CERT_DIR), and `trust` adds to them;
 SSLKEYLOGFILE is not heard. What a server said before TLS is forgotten, and octets it sent before
-they were asked for end the conversation (RFC 3207 section 4.2, the CVE-2021-33515 class). The
-log-in goes inside TLS only. Refuses with one clear sentence: which relay, what failed, what to do. No text of a server and
-no password is quoted.
+they were asked for end the conversation (RFC 3207 section 4.2, the CVE-2021-33515 class). The log-
+in goes inside TLS only. Refuses with one clear sentence: which relay, what failed, what to do. No
+text of a server and no password is quoted.
 """
 
 from __future__ import annotations

@@ -385,3 +385,39 @@ _TELLING = """
     CREATE CONSTRAINT TRIGGER tell AFTER UPDATE ON letter DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION tell();
 """
+
+
+def test_nothing_is_given_back_once_the_database_has_crashed(
+    ready_practice: Practice, ready: Ready
+) -> None:
+    """The mark of what was attempted may be lost: a try that lives on gives back no claim."""
+    run = run_of(ready_practice, ready.live)
+    with run.store.connect() as connection:
+        one = _first(connection, run)
+        _claim(connection, run, one)
+        connection.execute(text("TRUNCATE incarnation"))
+        attempts.release(connection, run, 0, TOKEN)
+        assert _state(connection, one) == "claimed"
+        attempts.recover(connection, run, 0)
+        assert _state(connection, one) == "unknown"
+
+
+def test_a_mark_that_the_store_does_not_take_ends_the_session_and_the_lease_with_it(
+    ready_practice: Practice, ready: Ready
+) -> None:
+    run = run_of(ready_practice, ready.live)
+    with run.store.connect() as connection, run.store.connect() as other:
+        one = _first(connection, run)
+        attempts.lease(connection, run, 0)
+        _claim(connection, run, one)
+        connection.commit()
+        other.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        with pytest.raises(StoreError, match="the store did not take the mark of a letter"):
+            attempts.mark(connection, run, TOKEN, following=one.letter_id)
+        assert connection.invalidated
+        attempts.lease(other, run, 0)

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, text
 
 from reengage.errors import StoreError
@@ -121,7 +122,9 @@ def release(connection: Connection, run: Run, chunk: int, token: UUID | None = N
             "UPDATE letter SET state = 'composed', claim = NULL, claimed_at = NULL,"
             " incarnation = NULL"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'claimed'"
-            " AND (CAST(:claim AS uuid) IS NULL OR claim = :claim) RETURNING letter_id"
+            " AND (CAST(:claim AS uuid) IS NULL OR claim = :claim)"
+            # After a crash of the database nobody knows what was attempted under a claim.
+            " AND incarnation = (SELECT id FROM incarnation) RETURNING letter_id"
         ),
         {"run_id": run.run_id, "chunk": chunk, "claim": token},
     ).scalars()
@@ -150,8 +153,8 @@ def mark(
             "final_reply": _sealed_reply(run, answer) if answer.final_reply else None,
         }
     driver: Any = connection.connection.driver_connection
-    driver.autocommit = True  # costs nothing on the wire; refused in the middle of a transaction
     try:
+        driver.autocommit = True  # costs nothing on the wire; refused within a transaction
         marked = driver.execute(
             load_sql(run.settings.home, "outbox/mark.sql"),
             {
@@ -161,8 +164,14 @@ def mark(
                 "claim": token,
             },
         ).rowcount
-    finally:
         driver.autocommit = False
+    except psycopg.Error as error:
+        connection.invalidate()  # with the session the lease is gone, too
+        kind = type(error).__name__
+        raise StoreError(
+            f"the store did not take the mark of a letter ({kind}); when it answers again, clear"
+            " the `send` task"
+        ) from None
     if following is not None and marked != 1:
         raise ClaimLostError(
             "the claim on a letter was released to another try; this one leaves it"

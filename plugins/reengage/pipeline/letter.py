@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from reengage import staging
 from reengage.errors import LetterError
+from reengage.keys import DataKey
 from reengage.pipeline.addressed import Addressed
 from reengage.pipeline.composing import Wording, identity_of, message_id, wordings
 from reengage.pipeline.decide import recipient_pseudonym
@@ -50,7 +51,7 @@ def write_letters(run: Run, chunk: Chunk) -> int:
                 found
                 for row in rows
                 if run.pseudonym(row["patient_key"]) in due
-                if (found := _outbox_row(connection, run, chunk, row, words, means))
+                if (found := _outbox_row(connection, run, key, chunk, row, words, means))
             ]
             written += _insert(connection, run, letters)
         complete(connection, run, rows={"letters": written})
@@ -85,6 +86,7 @@ def _due(connection: Connection, run: Run, patients: list[str]) -> set[str]:
 def _outbox_row(
     connection: Connection,
     run: Run,
+    key: DataKey,
     chunk: Chunk,
     row: staging.Row,
     words: Mapping[str, Wording],
@@ -111,7 +113,7 @@ def _outbox_row(
         "sender_run_id": run.run_id,
         "chunk": chunk["number"],
         "message_id": message_id(run, identity),
-        "sealed": run.data_key.seal(letter.to_bytes(), bound_to=f"letter/{identity}"),
+        "sealed": key.seal(letter.to_bytes(), bound_to=f"letter/{identity}"),
         "template_sha256": wording.letter.digest,
         "expires_at": row["expires_at"],
         "recipient_id": recipient_pseudonym(run, row["recipient"]),
@@ -191,4 +193,4 @@ def _insert(connection: Connection, run: Run, letters: list[dict[str, object]]) 
         f"INSERT INTO letter ({', '.join(columns)})"  # noqa: S608 - our own column names
         f" VALUES ({', '.join(':' + column for column in columns)}) ON CONFLICT DO NOTHING"
     )
-    return sum(connection.execute(statement, letter).rowcount for letter in letters)
+    return connection.execute(statement, letters).rowcount

@@ -103,6 +103,11 @@ class Run:
         return self.keyring.data_key(self.run_id)
 
     @cached_property
+    def dkim_key(self) -> bytes:
+        """The private key of the practice's selector, PEM."""
+        return self.keyring.dkim_key(self.practice.dkim.selector)
+
+    @cached_property
     def month_key(self) -> DataKey:
         """The key of the day's month, for what is kept as long as its decisions."""
         return self.keyring.create_month_key(self.day)

@@ -75,7 +75,7 @@ def finished(run: Run, fields: Sequence[bytes], entity: bytes, *, signed: bool =
         entity,
         practice=run.practice,
         date=run.settings.now(),
-        dkim_key=run.keyring.dkim_key(run.practice.dkim.selector) if signed else None,
+        dkim_key=run.dkim_key if signed else None,
     )
 
 

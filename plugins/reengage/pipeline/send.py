@@ -118,14 +118,21 @@ class _Sender:
             return self._again_at
         except BaseException:
             # A store that is down must not hide what happened; the retry then gives them back.
-            with suppress(DBAPIError):
-                self._connection.rollback()
-                self._settle()
-                self._give_back()
+            with suppress(DBAPIError, StoreError):
+                self._end_in_order()
             raise
         finally:
             if self._relay is not None:
                 self._relay.close()
+
+    def _end_in_order(self) -> None:
+        """Settle and give back, unless the session is lost: the lease went with it, and marks may
+        have gone with a crash, so that only a retry can tell what was offered.
+        """
+        if not self._connection.invalidated:
+            self._connection.rollback()
+            self._settle()
+            self._give_back()
 
     def _stop_if_asked(self) -> None:
         if self._asked_to_stop():

@@ -116,6 +116,8 @@ def test_every_field_of_a_row_is_what_the_campaign_declares(practice: Practice) 
     assert row == {
         "patient_key": "p1",
         "recipient": "p1@example.org",
+        "certificate": None,
+        "reads_authenticated": None,
         "language": "en",
         "time_zone": "America/Chicago",
         "period_key": run.keyring.pseudonym("period", "appointment-p1"),

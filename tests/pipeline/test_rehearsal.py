@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from daily import Practice
 from ready import CAMPAIGN, CHUNK, LETTERS, Ready, run_of, states, taken
+from reengage.pipeline.attempts import incarnation
 from reengage.pipeline.send import send
 from reengage.pipeline.settle import settle
 from simulators.smtp import HostileRelay
@@ -67,7 +68,10 @@ def test_a_live_run_killed_and_cleared_on_a_later_day_adds_up(
 ) -> None:
     run = run_of(ready_practice, ready.live)
     with run.store.begin() as connection:
-        connection.execute(text("UPDATE letter SET state = 'claimed' WHERE rehearsal IS NULL"))
+        connection.execute(
+            text("UPDATE letter SET state = 'claimed', incarnation = :now WHERE rehearsal IS NULL"),
+            {"now": incarnation(connection)},
+        )
     tomorrow = ready_practice.at(NOW + timedelta(days=1))
     replay = tomorrow.play(CAMPAIGN, run_id=ready.live)
     assert states(tomorrow, replay) == [("deferred", "run_became_a_replay")] * LETTERS

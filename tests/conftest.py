@@ -19,20 +19,32 @@ from simulators.certificates import good
 from simulators.smtp import HostileRelay
 from sqlalchemy import create_engine, text
 from world import World
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 _NUMBERS = count()
 _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Shared out between two processes file by file; the whole runs, the longest, first.
+class ByFile(LoadScopeScheduling):
+    """Shared out between two processes file by file: a file shares its fixtures, and the whole runs
+    share one Airflow.
 
-    A file shares its fixtures, and the whole runs share one Airflow.
+    Not `--dist loadgroup`: xdist 3.8 writes the group into `_nodeid`, which pytest 9.2 no longer
+    reads.
     """
-    for item in items:
-        whole = "whole_run" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("whole_run" if whole else str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "whole_run" if "/whole_run/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The whole runs, the longest, first."""
     items.sort(key=lambda item: "whole_run" not in item.path.parts)
 
 

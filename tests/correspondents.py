@@ -9,19 +9,23 @@ people.open(message, "p1@example.org")                 # as p1's mail client ope
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from reengage.embedded.certificates import builder, key_usage
 from reengage.embedded.correspondents import BEGINS, ENDS, EXPIRED, Authority
 from reengage.keys import open_keyring, write_new
 from reengage.keys.identity import new_smime_key
 from reengage.sealing.certificates import certificate_of
 from reengage.sealing.smime import open_as_recipient
 
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 Pair = tuple[ec.EllipticCurvePrivateKey, str]
 
 
@@ -68,16 +72,34 @@ class Correspondents:
             self.revoke(address)
         return pem
 
+    def odd(
+        self,
+        address: str,
+        *,
+        key: PublicKey | None = None,
+        begins: datetime = BEGINS,
+        signs_only: bool = False,
+    ) -> str:
+        """A certificate of the authority's that no sound one would be like."""
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+        sealing = "key_encipherment" if isinstance(key, rsa.RSAPublicKey) else "key_agreement"
+        usage = key_usage("digital_signature", *([] if signs_only else [sealing]))
+        public: Any = key or ec.generate_private_key(ec.SECP256R1()).public_key()
+        made = (
+            builder(name, self._anchor.subject, public, begins, ENDS)
+            .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(address)]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+        return made.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
     def revoke(self, address: str) -> None:
         """From now on its certificate is on the authority's list."""
         serial = x509.load_pem_x509_certificate(self.people[address][1].encode()).serial_number
-        anchor = x509.load_pem_x509_certificate(
-            (self.trust / "anchors" / "sample.pem").read_bytes()
-        )
-        key = serialization.load_pem_private_key(
-            (self.trust / "authority.key").read_bytes(), password=None
-        )
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
         entry = (
             x509.RevokedCertificateBuilder()
             .serial_number(serial)
@@ -86,19 +108,31 @@ class Correspondents:
         )
         revoked = (
             x509.CertificateRevocationListBuilder()
-            .issuer_name(anchor.subject)
+            .issuer_name(self._anchor.subject)
             .last_update(BEGINS)
             .next_update(ENDS)
             .add_revoked_certificate(entry)
             .add_extension(x509.CRLNumber(2), critical=False)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
             )
-            .sign(key, hashes.SHA256())
+            .sign(self._key, hashes.SHA256())
         )
         path = self.trust / "crl" / "sample.pem"
         path.write_bytes(revoked.public_bytes(serialization.Encoding.PEM))
+
+    @property
+    def _anchor(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate((self.trust / "anchors" / "sample.pem").read_bytes())
+
+    @property
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        found = serialization.load_pem_private_key(
+            (self.trust / "authority.key").read_bytes(), password=None
+        )
+        assert isinstance(found, ec.EllipticCurvePrivateKey)
+        return found
 
     def stranger(self) -> Correspondents:
         """Another authority, which nobody trusts."""

@@ -64,6 +64,11 @@ class RoomProcess:
         os.kill(self.process.pid, signal.SIGKILL)
         assert wait([self.process.sentinel], SECONDS)
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM, as Airflow ends a task; it need not be gone when this returns."""
+        assert self.started.wait(SECONDS)
+        os.kill(self.process.pid, signal.SIGTERM)
+
     def join(self) -> int | None:
         """Its exit code: 0, or minus the signal that ended it."""
         self.process.join(SECONDS)

@@ -176,6 +176,31 @@ def test_killed_again_and_again_there_is_one_unknown_a_kill_at_most(
     assert_once(ready_practice, run, taken(relay), unknown=2)
 
 
+@pytest.mark.parametrize("stage", ["rcpt", "dot", "reply"])
+def test_asked_to_stop_it_finishes_the_letter_under_way_and_gives_back_the_rest(
+    stage: str, ready_practice: Practice, ready: Ready, relay: HostileRelay
+) -> None:
+    """SIGTERM: nothing is in doubt, and whoever handled the signal before gets it afterwards."""
+    run = run_of(ready_practice, ready.live)
+    process = Rooms(ready_practice.settings).prepare("send", run, CHUNK)
+    asked: list[int] = []
+
+    def ask_at_the_second() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            process.ask_to_stop()
+
+    relay.at(stage, ask_at_the_second)
+    begin(process)
+    assert process.join() == -15
+    states = by_state(ready_practice, run)
+    assert {state: len(ids) for state, ids in states.items()} == {"sent": 2, "composed": 3}
+    assert set(taken(relay)) == states["sent"]
+    relay.at(stage, lambda: None)
+    send(run, CHUNK)
+    assert_once(ready_practice, run, taken(relay), unknown=0)
+
+
 def test_a_new_run_takes_over_what_a_killed_one_left(
     ready_practice: Practice, ready: Ready, relay: HostileRelay
 ) -> None:

@@ -58,14 +58,14 @@ def issue(files: Certificates, *, names: tuple[str, ...], begins: datetime, ends
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "reengage embedded authority")])
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     ca = (
-        _builder(authority, authority, authority_key, begins, ends)
+        builder(authority, authority, authority_key.public_key(), begins, ends)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_KEY_USAGE_OF_CA, critical=True)
+        .add_extension(key_usage("key_cert_sign"), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     cert = (
-        _builder(subject, authority, key, begins, ends)
+        builder(subject, authority, key.public_key(), begins, ends)
         .add_extension(x509.SubjectAlternativeName([_name(one) for one in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -83,32 +83,31 @@ def issue(files: Certificates, *, names: tuple[str, ...], begins: datetime, ends
 
 
 # Python 3.13 verifies strictly: an authority has to say what its key is for (RFC 5280 4.2.1.3).
-_KEY_USAGE_OF_CA = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
+def key_usage(*uses: str) -> x509.KeyUsage:
+    """What a key is for: these of RFC 5280 section 4.2.1.3 and nothing else."""
+    return x509.KeyUsage(**{use: use in uses for use in _USES})
 
 
-def _builder(
+_USES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
+
+def builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePublicKey,
     begins: datetime,
     ends: datetime,
 ) -> x509.CertificateBuilder:
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    """What every certificate of the embedded default has."""
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(ends)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sqlalchemy import Engine, text
 
-from reengage.embedded.certificates import write_private
+from reengage.embedded.certificates import builder, key_usage, write_private
 from reengage.errors import KeyringError
 from reengage.keys import Keyring, write_new
 from reengage.keys.identity import new_smime_key
@@ -53,9 +53,9 @@ class Authority:
             return
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _builder(_NAME, key.public_key(), ENDS)
+            builder(_NAME, _NAME, key.public_key(), BEGINS, ENDS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+            .add_extension(key_usage("key_cert_sign", "crl_sign"), critical=True)
             .sign(key, hashes.SHA256())
         )
         revoked = (
@@ -78,10 +78,10 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
         mail = x509.SubjectAlternativeName([x509.RFC822Name(address)])
         certificate = (
-            _builder(subject, key, ends)
+            builder(subject, _NAME, key, BEGINS, ends)
             .add_extension(mail, critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(digital_signature=True, key_agreement=True), critical=True)
+            .add_extension(key_usage("digital_signature", "key_agreement"), critical=True)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False
             )
@@ -155,32 +155,6 @@ def _correspondent(authority: Authority, address: str, ends: datetime) -> str:
         pem = authority.certify(key.public_key(), address, ends=ends)
         write_private(path, pem.encode("ascii"))
     return path.read_text(encoding="ascii")
-
-
-def _builder(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, ends: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(_NAME)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(BEGINS)
-        .not_valid_after(ends)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _usage(**uses: bool) -> x509.KeyUsage:
-    none = dict.fromkeys(
-        (
-            "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
-            "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
-        ),
-        False,
-    )  # fmt: skip
-    return x509.KeyUsage(**(none | uses))
 
 
 def _issuer(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:

@@ -28,6 +28,9 @@ from reengage.reasons import SINCE
 from reengage.sealing.way import Means, NoWay
 from reengage.sql import load_sql
 
+_KNOWN = ("language", "time_zone", "certificate", "reads_authenticated")
+"""Columns of which the statement says whether the patient's record has them."""
+
 
 def decide(sink: Connection, run: Run, rows: list[staging.Row]) -> list[Decided]:
     """One decision per row, recorded."""
@@ -97,7 +100,7 @@ def _prepared(run: Run, found: staging.Row) -> Decided:
     reasons = list(row.pop("reasons"))
     evidence = row.pop("evidence")
     notes = ["authorization_duplicate"] if row.pop("authorization_duplicate") else []
-    known = {name: evidence.pop(f"{name}_known") for name in ("language", "time_zone")}
+    known = {name: evidence.pop(f"{name}_known") for name in _KNOWN}
     if not reasons:
         _require_whole(run, row, known)
     campaign = run.campaign

@@ -1,13 +1,15 @@
 -- How to address an eligible candidate; of an excluded one nothing but the reasons (PRV-18) and the
 -- rows they rest on, which are sealed with the decision. What the patient's record has and a row then
--- lacks was lost on the way: decide.py holds `language_known` and `time_zone_known` against it.
+-- lacks was lost on the way: decide.py holds `language_known` and its like against it.
 SELECT
     audience.patient_key,
     standing.reasons,
     standing.authorization_duplicate,
     standing.evidence || jsonb_build_object('appointment_key', audience.appointment_key,
         'medication_key', audience.medication_key, 'language_known', standing.language IS NOT NULL,
-        'time_zone_known', standing.time_zone IS NOT NULL) AS evidence,
+        'time_zone_known', standing.time_zone IS NOT NULL,
+        'certificate_known', standing.certificate_known,
+        'reads_authenticated_known', standing.reads_authenticated IS NOT NULL) AS evidence,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.recipient END AS recipient,
     CASE WHEN cardinality(standing.reasons) = 0 THEN standing.certificate END AS certificate,
     CASE WHEN cardinality(standing.reasons) = 0

@@ -175,6 +175,7 @@ standing AS (
         consented.authorization_key, consented.consents,
         -- The patient's own: a minor's letters go to somebody else.
         CASE WHEN NOT who.minor THEN who.smime_certificate END AS certificate,
+        who.smime_certificate IS NOT NULL AND NOT who.minor AS certificate_known,
         who.reads_authenticated_encryption AS reads_authenticated,
         array_remove(ARRAY[
             CASE WHEN who.death_date <= :as_of THEN 'deceased'                               -- PRV-17

@@ -44,6 +44,11 @@ test: .venv/.locked ## Set up and run every test
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red
 	@REENGAGE_EVERY_MUTANT=1 $(PY) -m pytest -q -s tests/pipeline/test_mutations.py
 
+.PHONY: chaos
+chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one)
+	@PYTHONPATH=tests $(PY) -m chaos \
+	  $(if $(SEED),--first "$(SEED)" --rounds 1 --tell,--rounds "$(or $(N),100)")
+
 .PHONY: lint
 lint: .venv/.locked ## Check style, types, and that generated files and the lock are current
 	@.venv/bin/ruff check .

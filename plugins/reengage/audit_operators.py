@@ -97,10 +97,18 @@ class ArchiveOperator(AuditOperator):
 
 
 class ReconcileOperator(AuditOperator):
-    """Compares the ledger with Airflow's account of what ran."""
+    """Compares the ledger with Airflow's account of what ran, and letters with what is known.
+
+    A letter that has been `unknown` for too long fails it daily until somebody resolves it.
+    """
 
     def work(self, desk: Desk, context: Context) -> dict[str, int]:
         """Counts of tries, runs, runs that were closed, gaps."""
+        from reengage.pipeline.unknown import require_resolved
+
+        late = desk.overdue()
+        for letter in late:
+            self.log.error("unknown for %d days: letter %s", letter.days, letter.letter_id)
         accepts = bool(context["params"].get("accept"))
         who = getattr(context["dag_run"], "triggering_user_name", None) or "unknown"
         found = desk.reconcile(run_id_of_attempt, accepted_by=who if accepts else None)
@@ -111,6 +119,7 @@ class ReconcileOperator(AuditOperator):
         for label, count in found.table():
             self.log.info("%-16s %8d", label, count)
         found.require_none()
+        require_resolved(late)
         return found.counts()
 
 

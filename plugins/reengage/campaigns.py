@@ -13,7 +13,7 @@ import json
 import re
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import CroniterBadDateError, croniter
@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from reengage.contract import load_contract
+from reengage.delivery import Breaker, Retry
 from reengage.errors import ConfigurationError
 from reengage.settings import vendors_path
 from reengage.templates import check_template
@@ -168,6 +169,13 @@ class Campaign(_Strict):
     letter_valid_days: Whole = Field(
         gt=0, le=60, description="days after which an unsent letter is too late"
     )
+    retry: Retry = Field(Retry(), description="when a letter that was put off is tried again")
+    breaker: Breaker | None = Field(
+        Breaker(), description="when a run pauses itself until somebody approves; null = never"
+    )
+    unknown_alert_days: Whole = Field(
+        3, ge=0, le=60, description="days until the audit reports a letter that is still `unknown`"
+    )
 
     @field_validator("slug")
     @classmethod
@@ -258,11 +266,11 @@ def _reference_rows(model: type[BaseModel], prefix: str) -> list[str]:
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"
         rows.append(f"| `{key}` | {field.description} |")
-        nested: Any = field.annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            rows += _reference_rows(nested, f"{key}.")
-        if name == "fields":
-            rows += _reference_rows(FieldRule, "fields.<name>.")
+        inner = f"{key}.<name>." if name == "fields" else f"{key}."
+        nested: Any
+        for nested in (field.annotation, *get_args(field.annotation)):  # `Breaker | None`, too
+            if isinstance(nested, type) and issubclass(nested, BaseModel):
+                rows += _reference_rows(nested, inner)
     return rows
 
 

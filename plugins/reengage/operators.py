@@ -11,7 +11,7 @@ Rooms are imported when a task runs, so that parsing the DAG files stays cheap.
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowRescheduleException,
     AirflowTaskTimeout,
+    TaskAwaitingInput,
 )
 
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from reengage.pipeline.breaker import Decision, Question
     from reengage.pipeline.plan import Chunk
     from reengage.pipeline.run import Run
     from reengage.pipeline.send import Sent
@@ -40,6 +42,11 @@ RETRYABLE = (RelayError, StoreError)
 
 REASON_KEY = "reengage_reason"
 """XCom key under which a failed task leaves its reason; the plugin makes the run's note of it."""
+
+APPROVE, REJECT = "Approve", "Reject"
+"""Answers to a run that paused itself, in the words of Airflow's own ApprovalOperator."""
+LOOK_AGAIN = timedelta(minutes=5)
+"""How long a chunk that does not ask waits for the answer before it looks."""
 
 
 class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not followed by mypy
@@ -53,6 +60,9 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
 
     def execute(self, context: Context) -> Any:
         """Open the run, call the room, record the step; gives what may be seen in the UI."""
+        return self._corridor(context)
+
+    def _corridor(self, context: Context) -> Any:
         started = datetime.now(UTC)
         failure: AirflowException | None = None
         trail: Trail | None = None
@@ -240,26 +250,76 @@ class CheckLettersOperator(ChunkOperator):
 
 
 class SendOperator(ChunkOperator):
-    """Offers a chunk's letters to the vendor, each once, when its window is open."""
+    """Offers a chunk's letters to the vendor, each once, when its window is open.
+
+    Where the run paused itself, the chunk that met it asks whether to go on: it waits in
+    `awaiting_input` and goes on in the same try with the answer. The others look now and then.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._answer: tuple[int, Decision, str] | None = None
+        self._question: Question | None = None
+        self._ti_id: Any = None
+
+    def execute_complete(self, context: Context, event: dict[str, Any], number: int) -> Any:
+        """Go on with the answer to the run's pause of this number."""
+        who = event.get("responded_by_user") or {}
+        name = str(who.get("name") or who.get("id") or "")
+        approved = event["chosen_options"] == [APPROVE]
+        self._answer = (number, "approved" if approved else "rejected", name)
+        return self._corridor(context)
+
+    def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
+        self._ti_id = getattr(context["ti"], "id", None)
+        return super()._in_room(settings, context, trail)
 
     def room(self, run: Run) -> Sent:
         """What became of the letters, and when to come back."""
+        from reengage.pipeline.breaker import answer, question_of
         from reengage.pipeline.send import send_what_is_open
 
-        return send_what_is_open(run, self.chunk)
+        if self._answer is not None:
+            answer(run, *self._answer)
+        sent = send_what_is_open(run, self.chunk)
+        self._question = question_of(run)
+        return sent
 
     def waits(self, result: Sent) -> bool:
-        """Letters wait for a window that opens today."""
-        return result.again_at is not None
+        """Letters wait for an instant of today, or for a person."""
+        return result.again_at is not None or self._question is not None
 
     def shown(self, result: Sent) -> dict[str, int]:
-        """Number of letters by state; not yet while letters wait for a window that opens today.
-
-        Airflow then starts the same try again at that instant, and no worker is held meanwhile.
-        """
+        """Number of letters by state; not yet while letters wait: no worker is held meanwhile."""
+        if self._question is not None:
+            if self._question.chunk == self.chunk["number"]:
+                self._ask(self._question)
+            raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)
         if result.again_at is not None:
             raise AirflowRescheduleException(result.again_at)
         return result.letters
+
+    def _ask(self, question: Question) -> None:
+        """Wait for a person, as Airflow's own ApprovalOperator does. Raises TaskAwaitingInput.
+
+        Airflow keeps the text of a try's first question: a later one is in the task's log.
+        """
+        from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+        self.log.warning("%s\n%s", question.subject, question.body)
+        upsert_hitl_detail(
+            ti_id=self._ti_id,
+            options=[APPROVE, REJECT],
+            subject=question.subject,
+            body=question.body,
+            defaults=[REJECT],  # taken when nobody answers in time
+            params={},  # Airflow refuses None
+        )
+        raise TaskAwaitingInput(
+            method_name="execute_complete",
+            kwargs={"number": question.number},
+            timeout=question.patience,
+        )
 
 
 class SettleOperator(RoomOperator):

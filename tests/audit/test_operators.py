@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from reengage.audit.airflow_api import Attempt
 from reengage.audit.desk import Desk
 from reengage.errors import LedgerError
+from reengage.pipeline.unknown import Unknown
 from reengage.settings import Settings
 
 from audit.conftest import T0, Accounts, told_id
@@ -112,3 +115,21 @@ def test_the_mirror_leaves_no_trail(operators: Any, accounts: Accounts, settled:
     before = accounts.size
     assert operators.MirrorOperator(task_id="mirror").execute(Context()) == {"told": 0}
     assert accounts.size == before
+
+
+def test_a_letter_that_is_unknown_for_too_long_fails_reconcile_until_it_is_resolved(
+    operators: Any, accounts: Accounts, settled: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since = datetime(2026, 5, 1, tzinfo=UTC)
+    late = Unknown(uuid4(), "x", since.date(), "", "<x@x.test>", since, 9)
+    recent = replace(late, letter_id=uuid4(), days=1)
+    monkeypatch.setattr("reengage.audit.desk.list_unknown", lambda _: [late, recent])
+    accounts.tried("START", "COMPLETE")
+    context = Context()
+    with pytest.raises(Exception, match=f"1 letters are still `unknown`.*{late.letter_id}"):
+        operators.ReconcileOperator(task_id="reconcile").execute(context)
+    note = context.told["reengage_reason"]
+    assert note.startswith("reconcile: UnresolvedError: 1 letters are still `unknown`")
+    assert str(recent.letter_id) not in note
+    monkeypatch.setattr("reengage.audit.desk.list_unknown", lambda _: [recent])
+    assert operators.ReconcileOperator(task_id="reconcile").execute(Context())["gaps"] == 0

@@ -46,6 +46,7 @@ OWN_CAMPAIGNS = (
     "lapsed",
     "ledgered",
     "audited",
+    "paused",
 )
 RUN_SECONDS = 120
 

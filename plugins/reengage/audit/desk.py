@@ -16,6 +16,7 @@ from reengage.audit import trail
 from reengage.audit.airflow_api import SETTING, AirflowApi
 from reengage.audit.memory import FACET, recall
 from reengage.audit.reconcile import Reconciliation, RunIdOf, facet_of, reconcile
+from reengage.campaigns import load_campaigns
 from reengage.errors import ConfigurationError, LedgerError
 from reengage.keys import Keyring, open_keyring
 from reengage.ledger.archive import Archive, export
@@ -27,6 +28,7 @@ from reengage.ledger.signers import verifiers
 from reengage.ledger.verify import verify
 from reengage.ledger.witness import newest
 from reengage.lineage.events import TaskRun
+from reengage.pipeline.unknown import Unknown, list_unknown, overdue
 from reengage.settings import Settings
 
 AUDIT = "reengage_ledgerAudit"
@@ -150,6 +152,13 @@ class Desk:
                 access(actor=accepted_by, action="accept_gaps", of=FACET, detail=detail)
             ]
         return found
+
+    def overdue(self) -> list[Unknown]:
+        """Letters that have been `unknown` for longer than their campaign allows."""
+        sound, _ = load_campaigns(self.settings.home)
+        with self.store.connect() as connection:
+            letters = list_unknown(connection)
+        return overdue(letters, {one.slug: one.unknown_alert_days for one in sound})
 
 
 def open_desk(settings: Settings, task: TaskRun) -> Desk:

@@ -168,6 +168,14 @@ def keys(options: Namespace) -> int:
     return action(options, HOME)
 
 
+def unknown(options: Namespace) -> int:
+    """List the letters that may have been delivered, look for evidence, resolve them."""
+    from reengage.cli import unknown as letters
+
+    action: Callable[[Namespace, Path], int] = getattr(letters, options.action)
+    return action(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from uuid import UUID
 
 from reengage.errors import ReengageError, place_of
 
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explanations(commands)
     _add_ledger(commands)
     _add_keys(commands)
+    _add_unknown(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -184,6 +186,28 @@ def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )  # fmt: skip
 
 
+def _add_unknown(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    letters = commands.add_parser("unknown", help="letters that may have been delivered")
+    actions = letters.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all of them, the oldest first")
+    listing.set_defaults(action="list_")
+    listing.add_argument("--json", action="store_true", help="an array with one object per letter")
+    resolve = actions.add_parser("resolve", help="say what became of one; it is never sent again")
+    resolve.add_argument(
+        "letter", type=_letter, metavar="LETTER", help="its id, as the list has it"
+    )
+    resolve.add_argument("--as", dest="verdict", choices=["sent", "refused"], required=True)
+    resolve.add_argument("--because", required=True, help="what was looked at; names nobody")
+    evidence = actions.add_parser("evidence", help="what mailboxes, notices or logs say of them")
+    evidence.add_argument(
+        "paths", type=Path, nargs="+", metavar="FILE-OR-DIR",
+        help="a Maildir, delivery notices (RFC 3464), Postfix's log",
+    )  # fmt: skip
+    evidence.add_argument(
+        "--resolve", action="store_true", help="resolve what they decide, in your name"
+    )
+
+
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     told = actions.add_parser("disclosures", help="accounting of disclosures, 45 CFR 164.528")
     told.add_argument("--patient", required=True, help=_PATIENT)
@@ -227,6 +251,13 @@ def _instant(value: str) -> datetime:
     if instant is None or instant.tzinfo is None:
         raise argparse.ArgumentTypeError("write an instant like 2026-06-01T15:00:00-05:00")
     return instant
+
+
+def _letter(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError("write a letter's id, as `unknown list` has it") from None
 
 
 def _index(value: str) -> int:

@@ -33,6 +33,7 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from reengage.errors import StoreError
+from reengage.pipeline import breaker, retry
 from reengage.pipeline.deposits import remove
 from reengage.pipeline.disclosure import disclose
 from reengage.pipeline.run import Run
@@ -187,11 +188,14 @@ def settle_answered(connection: Connection, run: Run, chunk: int) -> int:
         text(
             "UPDATE letter SET state = outcome, settled_at = clock_timestamp()"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'answered'"
-            " RETURNING letter_id, outcome"
+            " RETURNING letter_id, outcome, reason"
         ),
         {"run_id": run.run_id, "chunk": chunk},
     ).all()
     remove(connection, [row.letter_id for row in settled if row.outcome == "refused"])
+    put_off = [row.letter_id for row in settled if row.outcome == "deferred"]
+    retry.plan_next_try(connection, run, put_off)
+    breaker.note(connection, run, chunk, [(row.outcome, row.reason) for row in settled])
     return disclose(connection, run, sorted(row.letter_id for row in settled))
 
 

@@ -132,6 +132,8 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND checked_at IS NOT NULL"
             " AND rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)"
             " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
+            " AND (next_try_at IS NULL OR next_try_at <= :now)"
+            " AND (held_until IS NULL OR held_until <= clock_timestamp())"
             " ORDER BY letter_id LIMIT :limit"
         ),
         {
@@ -139,6 +141,7 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
             "chunk": chunk,
             "rehearsal": run.rehearsal,
             "since": since,
+            "now": run.settings.now(),
             "limit": BATCH,
         },
     ).all()

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from reengage import refusals, relay
 from reengage.errors import StoreError
-from reengage.pipeline import attempts, outbox, window
+from reengage.pipeline import attempts, breaker, outbox, pacing, window
 from reengage.pipeline.facts import disclosed
 from reengage.pipeline.last_look import last_look
 from reengage.pipeline.plan import Chunk
@@ -34,6 +34,7 @@ from reengage.pipeline.preflight import endpoint
 from reengage.pipeline.run import Run
 from reengage.pipeline.stopping import polite
 from reengage.pipeline.trail import complete
+from reengage.pipeline.turns import Turns
 from reengage.pipeline.ways import means_by
 from reengage.sealing.way import Means
 
@@ -82,7 +83,7 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
             outbox.defer_open(connection, run, number, "run_became_a_replay")
             _rehearse(connection, run, number)
         letters = _counts(connection, run, number)
-        if again_at is None:
+        if again_at is None and not breaker.is_paused(connection, run):
             complete(connection, run, facets=disclosed(connection, run, number))
         connection.commit()
         return Sent(letters, again_at)
@@ -104,18 +105,25 @@ class _Sender:
         self._asked_to_stop = asked_to_stop
         self._token = uuid4()
         self._relay: relay.RelayConnection | None = None
-        self._again_at: datetime | None = None
+        self._turns = Turns(connection, run, chunk, asked_to_stop)
         self._settled_at = self._looked_at = monotonic()
+        self._offered = 0
+        """Letters over the connection that is up, and how many it may have; None = any number."""
+        self._most: int | None = None
 
     def run_all(self) -> datetime | None:
         """Send; gives the earliest instant at which a letter that waits may go in this run."""
-        since = outbox.clock(self._connection)
+        vendor = self._run.vendor
+        slot = pacing.take_slot(self._connection, vendor)
+        if slot is None:
+            return self._turns.when_a_connection_is_free()
         try:
-            while letters := outbox.open_letters(self._connection, self._run, self._chunk, since):
-                if ready := self._in_their_window(letters):
+            while letters := self._turns.next_letters():
+                if ready := self._turns.granted(self._in_their_window(letters)):
                     self._offer_all(self._claim(ready))
                 self._stop_if_asked()
-            return self._again_at
+            self._stop_if_asked()
+            return self._turns.again_at
         except BaseException:
             # A store that is down must not hide what happened; the retry then gives them back.
             with suppress(DBAPIError, StoreError):
@@ -124,6 +132,9 @@ class _Sender:
         finally:
             if self._relay is not None:
                 self._relay.close()
+            if not self._connection.invalidated:  # a lost session has given it back already
+                with suppress(DBAPIError):
+                    pacing.give_slot(self._connection, vendor, slot)
 
     def _end_in_order(self) -> None:
         """Settle and give back, unless the session is lost: the lease went with it, and marks may
@@ -156,8 +167,7 @@ class _Sender:
             window.opens_again(self._run, one.letter.time_zone, now, one.expires_at)
             for one in waiting
         ]
-        known = [instant for instant in (*openings, self._again_at) if instant]
-        self._again_at = min(known, default=None)
+        self._turns.come_back(*openings)
         return ready
 
     def _give_back(self) -> None:
@@ -175,6 +185,7 @@ class _Sender:
         baa_id = endpoint(self._run).baa_id  # and the host, also while the connection is warm
         # Before the claim, too: once content has left, no key service may stand before its outcome.
         _ = self._run.month_key
+        self._most = self._run.vendor.rate.letters_per_connection
         self._ensure_relay()  # before the claim: a relay that is down claims nothing
         # What a store restored from a backup, or a recording that died, has yet to learn (SEC-08).
         refusals.replay(self._connection, self._run.settings.journal_path)
@@ -208,16 +219,20 @@ class _Sender:
             now = self._run.settings.now()
             if not window.is_open(self._run, queued.letter.time_zone, now):
                 break
-            self._offer(queued)
-            if monotonic() - self._settled_at > SETTLE_SECONDS:
+            alarmed = self._offer(queued)
+            if alarmed or monotonic() - self._settled_at > SETTLE_SECONDS:
                 self._settle()
+            if alarmed and self._turns.is_paused():
+                break
             if self._asked_to_stop() or monotonic() - self._looked_at > LOOK_SECONDS:
                 break
         self._settle()
         self._give_back()
 
-    def _offer(self, queued: outbox.Queued) -> None:
+    def _offer(self, queued: outbox.Queued) -> bool:
+        """Gives whether the relay's answers alarm, so that they are settled at once."""
         connection = self._ensure_relay()
+        self._offered += 1
         try:
             outcome = connection.send(
                 self._run.practice.from_address,
@@ -228,17 +243,19 @@ class _Sender:
                 on_attempt=lambda: self._attempt(queued.letter_id),
             )
         except (attempts.ClaimLostError, _TooOldError):
-            return  # the letter is claimed anew, if it still waits
+            return False  # the letter is claimed anew, if it still waits
         # At once: who is killed before the next letter has heard this answer.
+        reason = None if outcome.kind == "sent" else outcome.reason
         self._mark(
             answer=attempts.Answer(
                 queued.letter_id,
                 outcome.kind,
-                None if outcome.kind == "sent" else outcome.reason,
+                reason,
                 {**asdict(connection.evidence), **outcome.evidence()},
                 outcome.reply,
             )
         )
+        return self._turns.alarms(outcome.kind, reason)
 
     def _attempt(self, letter_id: UUID) -> None:
         """Mark it, unless a relay that is slow to hear its envelope has made the look old."""
@@ -253,8 +270,11 @@ class _Sender:
 
     def _ensure_relay(self) -> relay.RelayConnection:
         """The warm connection, opened afresh when it died; never without an agreement in force."""
+        if self._relay is not None and self._most is not None and self._offered >= self._most:
+            self._relay.close()
         if self._relay is None or not self._relay.alive:
             self._relay = endpoint(self._run).open()
+            self._offered = 0
         return self._relay
 
 

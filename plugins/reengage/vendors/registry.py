@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
+from reengage.delivery import Rate
 from reengage.errors import VendorError
 from reengage.vendors.agreement import OWN_RELAY, Baa, Day, Strict
 from reengage.yamlfile import load_yaml_model
@@ -154,6 +155,8 @@ class Vendor(Strict):
     own_relay: OwnRelay | None = Field(
         None, description="in place of an agreement: the practice runs this relay itself"
     )
+
+    rate: Rate = Field(Rate(), description="how fast it takes letters; absent = without limit")
 
     @property
     def guarantee(self) -> Literal["contract", "requiretls"] | None:

@@ -1,0 +1,99 @@
+"""Turns: whether a try may go on, with which letters, and when to come back for the others.
+
+What a sender asks before each claim: the breaker (breaker.py), the relay's and the domains' buckets
+(pacing.py), the plan of letters that were put off (retry.py). A short wait is waited for here, a
+long one is an instant at which the task comes back, so that it holds no worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from time import monotonic, sleep
+
+from sqlalchemy import Connection
+
+from reengage.pipeline import breaker, outbox, pacing, retry
+from reengage.pipeline.run import Run
+
+_BUSY_SECONDS = 30
+_SLICE = 0.1
+"""Seconds after which a wait looks whether the task was asked to stop."""
+
+
+class Turns:
+    """Of one try at one chunk. `again_at` is when to come back; None = nothing waits for that."""
+
+    def __init__(
+        self, connection: Connection, run: Run, chunk: int, asked_to_stop: Callable[[], bool]
+    ) -> None:
+        self.again_at: datetime | None = None
+        self._connection = connection
+        self._run = run
+        self._chunk = chunk
+        self._asked_to_stop = asked_to_stop
+        self._watch = breaker.Watch(run.campaign.breaker)
+        self._over = False
+        self._rejected = False
+        self._since = outbox.clock(connection)
+
+    def come_back(self, *instants: datetime | None) -> None:
+        """Note instants at which letters that wait may go; the earliest counts."""
+        known = [instant for instant in (*instants, self.again_at) if instant]
+        self.again_at = min(known, default=None)
+
+    def next_letters(self) -> list[outbox.Queued]:
+        """Letters that may be looked at now; none when the try is over."""
+        while not self._over and not self._asked_to_stop() and not self.is_paused():
+            letters = outbox.open_letters(self._connection, self._run, self._chunk, self._since)
+            if letters:
+                return letters
+            seconds = pacing.held_for(self._connection, self._run, self._chunk, self._since)
+            if seconds is None:
+                break
+            self._wait(seconds)
+        self.come_back(retry.next_try(self._connection, self._run, self._chunk))
+        if self._rejected:
+            self.again_at = None
+        self._connection.rollback()
+        return []
+
+    def granted(self, ready: Sequence[outbox.Queued]) -> list[outbox.Queued]:
+        """Those that the relay takes now; when it takes none, after waiting a moment."""
+        recipients = [one.letter.recipient for one in ready]
+        found = pacing.take(self._connection, self._run, recipients)
+        held = {ready[place].letter_id: seconds for place, seconds in found.held.items()}
+        pacing.hold(self._connection, held)
+        self._connection.commit()
+        if not found.letters and len(held) < len(ready):  # the relay's own bucket is empty
+            self._wait(found.wait_seconds)
+        return [ready[place] for place in found.letters]
+
+    def when_a_connection_is_free(self) -> datetime:
+        """All connections that the relay allows are in use by other chunks: when to look again."""
+        instant = outbox.clock(self._connection) + timedelta(seconds=_BUSY_SECONDS)
+        self._connection.rollback()
+        return instant
+
+    def alarms(self, state: str, reason: str | None) -> bool:
+        """One more answer was heard; whether to settle now, so that the breaker sees it."""
+        return self._watch.saw(state, reason)
+
+    def is_paused(self) -> bool:
+        """Whether no letter may be claimed; what a rejected run holds is left to the next."""
+        found = breaker.pause_of(self._connection, self._run)
+        if found is not None and found.rejected:
+            outbox.defer_open(self._connection, self._run, self._chunk, breaker.REJECTED)
+            self._rejected = True
+        self._connection.commit()
+        return found is not None
+
+    def _wait(self, seconds: float) -> None:
+        self._connection.rollback()  # nothing is held while waiting
+        if seconds > pacing.PATIENCE_SECONDS:
+            self.come_back(outbox.clock(self._connection) + timedelta(seconds=seconds))
+            self._over = True
+            return
+        until = monotonic() + seconds
+        while (left := until - monotonic()) > 0 and not self._asked_to_stop():
+            sleep(min(left, _SLICE))

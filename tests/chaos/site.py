@@ -1,0 +1,173 @@
+"""Where chaos happens: a PostgreSQL of its own that may be crashed, and letters that are ready.
+
+What the suites say of letters is tested elsewhere: here they are taken for checked. Each round has
+a copy of the store.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from unittest.mock import patch
+from uuid import UUID
+
+import psutil
+from daily import Practice
+from reengage import staging, store
+from reengage.embedded import postgres
+from reengage.embedded.home import copy_home
+from reengage.embedded.postgres import Postgres
+from reengage.embedded.processes import wait_until
+from reengage.pipeline.plan import Chunk
+from reengage.settings import HOME
+from sealed import House
+from simulators.certificates import good
+from simulators.smtp import HostileRelay
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+from world import World
+
+from chaos.worker import warm_up
+
+LETTERS = 32
+OF_A_CHUNK = 8
+CAMPAIGNS = {"tls": "appointment_reminder", "portal": "medication_reminder"}
+"""How its letters are sealed -> a campaign that holds nobody out."""
+_CRASH_SIGNALS = {"restart": signal.SIGINT, "crash": signal.SIGQUIT}
+# Long enough that what was committed without waiting for the disk is lost in a crash.
+_CONFIGURATION = "wal_writer_delay = 10s\nwal_writer_flush_after = 0\nfsync = off\n"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A live run whose letters are checked, and one that is planned only."""
+
+    practice: Practice
+    campaign: str
+    run_id: UUID
+    chunks: list[Chunk]
+    template: str
+
+
+@dataclass
+class Site:
+    """The server, and what each round begins with."""
+
+    directory: Path
+    server: Postgres
+    ready: dict[str, Ready] = field(default_factory=dict)
+    copies: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def copy(self, kind: str, directory: Path) -> Iterator[Practice]:
+        """The practice with a store and keys of its own, while the block runs."""
+        ready = self.ready[kind]
+        self.copies += 1
+        name = f"round{self.copies}"
+        self.admin(f"CREATE DATABASE {name} TEMPLATE {ready.template}")
+        shutil.copytree(ready.practice.settings.keyring, directory / "keys")
+        settings = replace(
+            ready.practice.settings, store_url=self.server.url(name), keyring=directory / "keys"
+        )
+        yield replace(ready.practice, settings=settings)
+        self.admin(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def admin(self, statement: str, **parameters: object) -> list[object]:
+        """Do something to the server as its owner; gives the first column."""
+        engine = create_engine(
+            self.server.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool
+        )
+        with engine.connect() as connection:
+            found = connection.execute(text(statement), parameters)
+            return list(found.scalars()) if found.returns_rows else []
+
+    def cut(self, pid: int) -> bool:
+        """End the sessions that a process has in the store; whether there was one."""
+        with suppress(DBAPIError):
+            return bool(
+                self.admin(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE application_name = :name",
+                    name=f"reengage {pid}",
+                )
+            )
+        return False
+
+    def disturb(self, how: str, pid: int) -> None:
+        """Restart the server (`restart`), crash it (`crash`), or kill the process of its that
+        serves `pid` (`backend`), after which it recovers as from a crash. Returns when it is up."""
+        with self.lock:
+            if how in _CRASH_SIGNALS:
+                server = postgres._postmaster(self.directory)
+                assert server is not None
+                server.send_signal(_CRASH_SIGNALS[how])
+                psutil.wait_procs([server], timeout=60)
+                postgres._ensure_running(self.directory)
+                return
+            self._kill_backend(pid)
+
+    def _kill_backend(self, pid: int) -> None:
+        victims = self.admin(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = :name",
+            name=f"reengage {pid}",
+        )
+        engine = create_engine(self.server.url("postgres"), poolclass=NullPool)
+        with engine.connect() as witness, suppress(DBAPIError):
+            witness.execute(text("SELECT 1"))
+            for victim in victims:
+                with suppress(ProcessLookupError):  # its session has just ended
+                    os.kill(int(str(victim)), signal.SIGKILL)
+            if victims:  # the server ends every session before it recovers
+                witness.execute(text("SELECT pg_sleep(5)"))
+        wait_until(self._answers, seconds=60, what="the server's recovery", every=0.02)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.admin("SELECT 1"))
+        except DBAPIError:
+            return False
+
+
+@contextmanager
+def prepared(base: Path) -> Iterator[Site]:
+    """A server, and letters of both kinds, composed and taken for checked."""
+    warm_up()
+    directory = (base / "pg" / "data").resolve()
+    with postgres.running(directory) as first:
+        assert first is not None
+        store.migrate(store.connect(first.url("store")), HOME)
+    (directory / "postgresql.conf").open("a").write(_CONFIGURATION)
+    with postgres.running(directory) as server:
+        site = Site(directory, server)
+        for kind, campaign in CAMPAIGNS.items():
+            _compose(site, base / kind, kind, campaign)
+        yield site
+
+
+def _compose(site: Site, base: Path, kind: str, campaign: str) -> None:
+    for name in (f"world_{kind}", f"ready_{kind} TEMPLATE store"):
+        site.admin(f"CREATE DATABASE {name}")
+    home = copy_home(HOME, base / "home")
+    with (
+        World.create(site.server.url(f"world_{kind}")) as world,
+        HostileRelay(good(base / "certificates")) as relay,
+    ):
+        for number in range(LETTERS):
+            world.patient(f"p{number}")
+        world.execute("ANALYZE")  # else the planner takes its tables for large ones, for a minute
+        practice = Practice.create(world, site.server.url(f"ready_{kind}"), home, base, relay)
+        if kind == "portal":
+            House(practice, None, home).with_portal().without_guarantee()  # type: ignore[arg-type]
+        run = practice.open(campaign)
+        with patch.object(staging, "PART_PATIENTS", OF_A_CHUNK):
+            chunks = practice.hurry(run)
+        assert len(chunks) == LETTERS // OF_A_CHUNK
+    site.ready[kind] = Ready(practice, campaign, run.run_id, chunks, f"ready_{kind}")

@@ -1,0 +1,128 @@
+"""The send task of a run that paused itself: one chunk asks a person, the others come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ANSWER = {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "olga"}}
+
+
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The module, with an AIRFLOW_HOME of its own: Airflow reads it when it is imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+        from reengage import operators
+
+        yield operators
+
+
+class Stage:
+    """What the task meets: a run, its pause, and Airflow's side of a question."""
+
+    def __init__(self, operators: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        from reengage.pipeline.breaker import Question
+        from reengage.pipeline.send import Sent
+
+        self.question: Question | None = None
+        self.sent = Sent({"sent": 3}, None)
+        self.answers: list[tuple[Any, ...]] = []
+        self.asked: list[dict[str, Any]] = []
+        self.make = lambda: Question(2, 0, "go on?", "| codes |", timedelta(hours=3))
+        patch = monkeypatch.setattr
+        patch("reengage.pipeline.send.send_what_is_open", lambda *_: self.sent)
+        patch("reengage.pipeline.breaker.question_of", lambda _: self.question)
+        patch("reengage.pipeline.breaker.answer", lambda _, *said: self.answers.append(said))
+        patch("airflow.sdk.execution_time.hitl.upsert_hitl_detail", self._ask)
+        patch("reengage.pipeline.run.resume", lambda *_: SimpleNamespace())
+        patch("reengage.pipeline.steps.record_step", lambda *_, **__: None)
+        patch(operators, "read_settings", lambda: None)
+        patch(operators.RoomOperator, "_begin", lambda *_: None)
+
+    def _ask(self, **question: Any) -> None:
+        self.asked.append(question)
+
+
+@pytest.fixture
+def stage(operators: Any, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(operators, monkeypatch)
+
+
+@pytest.fixture
+def task(operators: Any) -> Callable[[int], Any]:
+    def of(number: int) -> Any:
+        chunk = {"number": number, "first": 0, "last": 0}
+        return operators.SendOperator(task_id="send", campaign="x", chunk=chunk)
+
+    return of
+
+
+def context() -> Any:
+    ti = SimpleNamespace(map_index=0, try_number=1, id="ti-1", xcom_push=lambda **_: None)
+    return {"ti": ti, "dag_run": SimpleNamespace(dag_id="reengage_x", run_id="manual__1")}
+
+
+def test_a_day_without_trouble_asks_nobody(stage: Stage, task: Callable[[int], Any]) -> None:
+    assert task(0).execute(context()) == {"sent": 3}
+    assert stage.asked == []
+
+
+def test_the_chunk_that_met_it_asks_as_airflows_own_operator_does(
+    stage: Stage, task: Callable[[int], Any], operators: Any
+) -> None:
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    stage.question = stage.make()
+    with pytest.raises(operators.TaskAwaitingInput) as raised:
+        task(0).execute(context())
+    assert (raised.value.method_name, raised.value.kwargs) == ("execute_complete", {"number": 2})
+    assert raised.value.timeout == timedelta(hours=3)
+    [asked] = stage.asked
+    assert asked["options"] == [ApprovalOperator.APPROVE, ApprovalOperator.REJECT]
+    assert asked["params"] == {}
+    assert asked["defaults"] == [ApprovalOperator.REJECT]  # nobody's answer is a no
+    assert (asked["ti_id"], asked["subject"], asked["body"]) == ("ti-1", "go on?", "| codes |")
+
+
+def test_the_other_chunks_come_back_in_minutes_and_hold_no_worker(
+    stage: Stage, task: Callable[[int], Any], operators: Any
+) -> None:
+    stage.question = stage.make()
+    with pytest.raises(operators.AirflowRescheduleException) as raised:
+        task(1).execute(context())
+    assert raised.value.reschedule_date - datetime.now(UTC) <= timedelta(minutes=5)
+    assert stage.asked == []
+
+
+@pytest.mark.parametrize(
+    ("event", "answer"),
+    [
+        (ANSWER, (2, "approved", "olga")),
+        ({**ANSWER, "chosen_options": ["Reject"]}, (2, "rejected", "olga")),
+        ({"chosen_options": ["Reject"], "responded_by_user": None}, (2, "rejected", "")),
+        ({"chosen_options": [], "responded_by_user": None}, (2, "rejected", "")),
+    ],
+)
+def test_the_answer_is_recorded_before_anything_is_sent(
+    event: dict[str, Any],
+    answer: tuple[Any, ...],
+    stage: Stage,
+    task: Callable[[int], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(
+        "reengage.pipeline.breaker.answer", lambda _, *said: order.append(str(said))
+    )
+    monkeypatch.setattr(
+        "reengage.pipeline.send.send_what_is_open",
+        lambda *_: order.append("send") or stage.sent,  # type: ignore[func-returns-value]
+    )
+    resumed = task(0).resume_execution("execute_complete", {"event": event, "number": 2}, context())
+    assert resumed == {"sent": 3}
+    assert order == [str(answer), "send"]

@@ -15,6 +15,9 @@ import pytest
 from reengage.embedded.home import copy_home
 from reengage.settings import HOME
 
+PATIENCE = 180
+"""Seconds until a wait is given up: PostgreSQL alone has a minute to stop in."""
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -27,16 +30,16 @@ def test_an_interrupted_run_stops_all_that_it_started(environment: dict[str, str
     with _running(environment) as run:
         assert len(_left(environment)) > 3
         run.send_signal(signal.SIGINT)
-        assert run.wait(60) == 130
+        assert run.wait(PATIENCE) == 130
         assert _left(environment) == []
 
 
 def test_make_down_stops_what_a_killed_run_left(environment: dict[str, str]) -> None:
     with _running(environment) as run:
         run.kill()
-        run.wait(60)
+        run.wait(PATIENCE)
         down = _command("down", environment)
-        assert down.wait(60) == 0
+        assert down.wait(PATIENCE) == 0
         assert _left(environment) == []
 
 
@@ -54,7 +57,7 @@ def _running(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     finally:
         run.kill()
         run.wait()
-        _command("down", environment).wait(60)
+        _command("down", environment).wait(PATIENCE)
 
 
 def _command(name: str, environment: dict[str, str]) -> subprocess.Popen[str]:

@@ -33,7 +33,8 @@ class Staged:
 EVIDENCE = (
     "appointment.location", "appointment.service_line", "authorization.authorization_key",
     "authorization.representative_key", "authorization.signed_at", "contact.bounced_at",
-    "contact.confidential_channel", "contact.confidential_verified_at", "contact.verified_at",
+    "contact.confidential_channel", "contact.confidential_verified_at",
+    "contact.reads_authenticated_encryption", "contact.smime_certificate", "contact.verified_at",
     "medication.sensitive_class", "opt_out.at", "patient.birth_date", "patient.death_date",
     "patient.language", PATIENT_KEY, "patient.time_zone", "programme.category",
     "restriction.since",

@@ -94,6 +94,12 @@ class RelayConnection:
         return "requiretls" in self._wire.offers
 
     @property
+    def is_at_the_point(self) -> bool:
+        """Whether the next letter's content leaves at once, with no word of the relay before it."""
+        offers = self._wire.offers
+        return self._in_order and "chunking" in offers and "pipelining" in offers
+
+    @property
     def alive(self) -> bool:
         """Whether another letter can be offered. Notices a relay that hung up in the meantime."""
         if not self._wire.is_open:

@@ -107,6 +107,8 @@ class _Sender:
         self._relay: relay.RelayConnection | None = None
         self._turns = Turns(connection, run, chunk, asked_to_stop)
         self._settled_at = self._looked_at = monotonic()
+        self._heard: attempts.Answer | None = None
+        """An answer that goes into the store with the mark of the letter that follows."""
         self._offered = 0
         """Letters over the connection that is up, and how many it may have; None = any number."""
         self._most: int | None = None
@@ -177,6 +179,7 @@ class _Sender:
 
     def _settle(self) -> None:
         """Every answer so far becomes final, with its record."""
+        self._keep()
         attempts.settle_answered(self._connection, self._run, self._chunk)
         self._connection.commit()
         self._settled_at = monotonic()
@@ -244,35 +247,40 @@ class _Sender:
             )
         except (attempts.ClaimLostError, _TooOldError):
             return False  # the letter is claimed anew, if it still waits
-        # At once: who is killed before the next letter has heard this answer.
+        self._keep()  # of the letter before, where this one was refused on this side
         reason = None if outcome.kind == "sent" else outcome.reason
-        self._mark(
-            answer=attempts.Answer(
-                queued.letter_id,
-                outcome.kind,
-                reason,
-                {**asdict(connection.evidence), **outcome.evidence()},
-                outcome.reply,
-            )
+        self._heard = attempts.Answer(
+            queued.letter_id,
+            outcome.kind,
+            reason,
+            {**asdict(connection.evidence), **outcome.evidence()},
+            outcome.reply,
         )
+        if not connection.is_at_the_point:  # the next mark may be a while: who is killed has heard
+            self._keep()
         return self._turns.alarms(outcome.kind, reason)
 
     def _attempt(self, letter_id: UUID) -> None:
         """Mark it, unless a relay that is slow to hear its envelope has made the look old."""
         if monotonic() - self._looked_at > STALE_SECONDS:
             raise _TooOldError
-        self._mark(following=letter_id)
+        self._mark(letter_id)
 
-    def _mark(
-        self, *, answer: attempts.Answer | None = None, following: UUID | None = None
-    ) -> None:
-        attempts.mark(self._connection, self._run, self._token, answer=answer, following=following)
+    def _keep(self) -> None:
+        """Keep the answer that was heard last, where no letter follows at once."""
+        if self._heard is not None:
+            self._mark(None)
+
+    def _mark(self, following: UUID | None) -> None:
+        heard, self._heard = self._heard, None
+        attempts.mark(self._connection, self._run, self._token, answer=heard, following=following)
 
     def _ensure_relay(self) -> relay.RelayConnection:
         """The warm connection, opened afresh when it died; never without an agreement in force."""
         if self._relay is not None and self._most is not None and self._offered >= self._most:
             self._relay.close()
         if self._relay is None or not self._relay.alive:
+            self._keep()  # a connection takes its time
             self._relay = endpoint(self._run).open()
             self._offered = 0
         return self._relay

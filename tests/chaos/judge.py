@@ -27,7 +27,7 @@ from reengage.pipeline.settle import settle
 from simulators.lot import Transaction
 
 from chaos.causes import causes_of_unknown
-from chaos.plan import NOW
+from chaos.plan import END, NOW
 from chaos.round import OPEN, Played
 from chaos.site import LETTERS
 
@@ -79,6 +79,12 @@ def _left_their_place(played: Played) -> set[Any]:
     }
 
 
+def _is_planned(letter: dict[str, Any]) -> bool:
+    """Whether a relay put it off, and its next try is after the last of the round."""
+    planned = letter["next_try_at"]
+    return letter["state"] == "deferred" and planned is not None and planned > END
+
+
 def _of_a_letter(
     played: Played, letter: dict[str, Any], rcpt: str, theirs: list[Transaction]
 ) -> Iterator[str]:
@@ -88,7 +94,7 @@ def _of_a_letter(
     for number, one in enumerate(theirs[:-1]):
         if one.whole and (one.answer is None or one.answer < 400):
             yield f"offered again ({len(theirs) - number - 1} times) though it may have arrived"
-    if state in OPEN:
+    if state in OPEN and not _is_planned(letter):
         yield "still open when all is calm"
     if state == "sent":
         told = (letter["evidence"] or {}).get("queue_id")

@@ -28,9 +28,13 @@ _CLOCKS = (
     (3, timedelta(days=5)),  # too late for every letter
 )
 _EXTENSIONS = ("8BITMIME", "DSN", "PIPELINING", "CHUNKING", "SMTPUTF8")
-_CALM = timedelta(hours=6)
-"""By then every letter that a relay put off may be tried again, and every window is open."""
-WILD_WAVES = 3
+WILD_WAVES, CALM_WAVES = 3, 6
+_CALM, _CALM_STEP = timedelta(hours=5), timedelta(minutes=30)
+"""By then most letters that a relay put off may be tried again, and every window is open. One that
+only a calm task settles has its pause from then on.
+"""
+END = NOW + _CALM + (CALM_WAVES - 1) * _CALM_STEP
+"""The clock of the last tasks."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Plan:
         """How far the task's clock is from NOW."""
         lot = Random(f"clock/{self.seed}/{wave}/{chunk}")
         if wave >= WILD_WAVES:
-            return _CALM
+            return _CALM + (wave - WILD_WAVES) * _CALM_STEP
         weights, jumps = zip(*_CLOCKS, strict=True)
         return lot.choices(jumps, weights)[0]
 
@@ -113,4 +117,4 @@ class Plan:
         return ("send",)
 
 
-__all__ = ["NOW", "WILD_WAVES", "Action", "Fate", "Plan"]
+__all__ = ["CALM_WAVES", "END", "NOW", "WILD_WAVES", "Action", "Fate", "Plan"]

@@ -15,11 +15,10 @@ from reengage.pipeline.run import Run, resume
 from simulators.chaos_relay import ChaosRelay
 from simulators.lot import Fault, Transaction
 
-from chaos.plan import WILD_WAVES, Plan
+from chaos.plan import CALM_WAVES, WILD_WAVES, Plan
 from chaos.site import Ready, Site
 from chaos.tries import Tries, Try
 
-CALM_WAVES = 6
 OPEN = ("composed", "claimed", "attempted", "answered", "deferred")
 
 

@@ -34,6 +34,7 @@ class Stage:
         self.answers: list[tuple[Any, ...]] = []
         self.asked: list[dict[str, Any]] = []
         self.make = lambda: Question(2, 0, "go on?", "| codes |", timedelta(hours=3))
+        self.paused = Sent({"sent": 2, "composed": 1}, None, paused=True)
         patch = monkeypatch.setattr
         patch("reengage.pipeline.send.send_what_is_open", lambda *_: self.sent)
         patch("reengage.pipeline.breaker.question_of", lambda _: self.question)
@@ -77,7 +78,7 @@ def test_the_chunk_that_met_it_asks_as_airflows_own_operator_does(
 ) -> None:
     from airflow.providers.standard.operators.hitl import ApprovalOperator
 
-    stage.question = stage.make()
+    stage.question, stage.sent = stage.make(), stage.paused
     with pytest.raises(operators.TaskAwaitingInput) as raised:
         task(0).execute(context())
     assert (raised.value.method_name, raised.value.kwargs) == ("execute_complete", {"number": 2})
@@ -92,7 +93,7 @@ def test_the_chunk_that_met_it_asks_as_airflows_own_operator_does(
 def test_the_other_chunks_come_back_in_minutes_and_hold_no_worker(
     stage: Stage, task: Callable[[int], Any], operators: Any
 ) -> None:
-    stage.question = stage.make()
+    stage.question, stage.sent = stage.make(), stage.paused
     with pytest.raises(operators.AirflowRescheduleException) as raised:
         task(1).execute(context())
     assert raised.value.reschedule_date - datetime.now(UTC) <= timedelta(minutes=5)

@@ -282,17 +282,17 @@ class SendOperator(ChunkOperator):
         if self._answer is not None:
             answer(run, *self._answer)
         sent = send_what_is_open(run, self.chunk)
-        self._question = question_of(run)
+        self._question = question_of(run) if sent.paused else None
         return sent
 
     def waits(self, result: Sent) -> bool:
         """Letters wait for an instant of today, or for a person."""
-        return result.again_at is not None or self._question is not None
+        return result.again_at is not None or result.paused
 
     def shown(self, result: Sent) -> dict[str, int]:
         """Number of letters by state; not yet while letters wait: no worker is held meanwhile."""
-        if self._question is not None:
-            if self._question.chunk == self.chunk["number"]:
+        if result.paused:
+            if self._question is not None and self._question.chunk == self.chunk["number"]:
                 self._ask(self._question)
             raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)
         if result.again_at is not None:

@@ -35,14 +35,23 @@ from types import TracebackType
 from reengage.errors import RelayError
 from reengage.relay_envelope import Envelope, put_in_envelope
 from reengage.relay_replies import Kind, Outcome, Policy, Stage, outcome_of
-from reengage.relay_tls import RelayConnectError, TransportEvidence, begin
+from reengage.relay_tls import RelayBusyError, RelayConnectError, TransportEvidence, begin
 from reengage.relay_url import RelayUrl
 from reengage.relay_wire import Wire
 from reengage.vendors import Vendor, require_host, require_in_force
 
 __all__ = [
-    "Kind", "Outcome", "Policy", "RelayConnectError", "RelayConnection", "RelayUrl",
-    "RequireTlsError", "Stage", "TransportEvidence", "open_relay",
+    "Kind",
+    "Outcome",
+    "Policy",
+    "RelayBusyError",
+    "RelayConnectError",
+    "RelayConnection",
+    "RelayUrl",
+    "RequireTlsError",
+    "Stage",
+    "TransportEvidence",
+    "open_relay",
 ]  # fmt: skip
 
 MAX_LETTERS = 1000
@@ -100,9 +109,17 @@ class RelayConnection:
         return self._in_order and "chunking" in offers and "pipelining" in offers
 
     @property
+    def is_spent(self) -> bool:
+        """Whether it has had its letters: goodbye comes before the next, not before an answer."""
+        return self._left is not None and self._left <= 0
+
+    @property
     def alive(self) -> bool:
         """Whether another letter can be offered. Notices a relay that hung up in the meantime."""
         if not self._wire.is_open:
+            return False
+        if self.is_spent:
+            self.close()
             return False
         if self._wire.peek() is not None:  # the end, or a 421 that nobody asked for
             self._wire.close()
@@ -148,8 +165,6 @@ class RelayConnection:
         self._spoke_at = monotonic()
         if self._left is not None:
             self._left -= 1
-            if self._left <= 0:
-                self.close()
         return outcome
 
     def close(self) -> None:

@@ -41,6 +41,10 @@ class RelayConnectError(RelayError):
     reached_data = False
 
 
+class RelayBusyError(RelayConnectError):
+    """The relay put the conversation off (4xx, RFC 5321 section 3.8): it may have time later."""
+
+
 @dataclass(frozen=True)
 class TransportEvidence:
     """What protected the conversation: kept with each letter."""
@@ -186,11 +190,14 @@ def _expect(url: RelayUrl, step: str, wanted: int, reply: tuple[int, bytes]) -> 
             url,
             f"answered with {code} instead of {wanted} at the {step}",
             "ask its operator, then run again",
+            RelayBusyError if 400 <= reply[0] < 500 else RelayConnectError,
         )
 
 
-def _failure(url: RelayUrl, what: str, todo: str) -> RelayConnectError:
-    return RelayConnectError(f"relay {url} {what}; {todo}; nothing was sent")
+def _failure(
+    url: RelayUrl, what: str, todo: str, kind: type[RelayConnectError] = RelayConnectError
+) -> RelayConnectError:
+    return kind(f"relay {url} {what}; {todo}; nothing was sent")
 
 
 def _base64(octets: bytes) -> str:

@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,13 +68,24 @@ class LoadedFile:
 
 def load_yaml_model(path: Path, model: type[M], *, shown_as: str | None = None) -> M:
     """The file as a value of `model`. Raises FileError with every problem found."""
-    return validate(load_yaml(path, shown_as=shown_as), model)
+    name = shown_as or path.name
+    found: M = _understood(_read_text(path, name), name, model)
+    return found
+
+
+@lru_cache(maxsize=16)
+def _understood(text: str, name: str, model: type[M]) -> M:
+    """Once per text: a sender reads its vendor's entry before each batch, as it may change."""
+    return validate(_parsed(text, name), model)
 
 
 def load_yaml(path: Path, *, shown_as: str | None = None) -> LoadedFile:
     """The file's mapping and its line numbers. Raises FileError when it is no YAML mapping."""
     name = shown_as or path.name
-    text = _read_text(path, name)
+    return _parsed(_read_text(path, name), name)
+
+
+def _parsed(text: str, name: str) -> LoadedFile:
     try:
         node = yaml.compose(text, Loader=_Loader)
         if not isinstance(node, yaml.MappingNode):

@@ -10,7 +10,6 @@ WHERE r.campaign = :campaign
        OR r.campaign_date <= CAST(:given_up AS date))
   AND NOT EXISTS (
       SELECT 1 FROM letter l
-      WHERE l.run_id = r.run_id
-        AND l.state IN ('composed', 'claimed', 'attempted', 'answered', 'deferred')
+      WHERE l.run_id = r.run_id AND l.is_open
   )
 FOR UPDATE OF r

@@ -3,7 +3,8 @@
 -- count twice. A clock that was set back fills nothing and goes on from there.
 -- Parameters: scopes, capacities (letters), rates (letters per second).
 WITH asked AS (
-    SELECT * FROM unnest(CAST(:scopes AS text[]), CAST(:capacities AS float8[]), CAST(:rates AS float8[]))
+    SELECT scope, capacity, rate
+    FROM unnest(CAST(:scopes AS text[]), CAST(:capacities AS float8[]), CAST(:rates AS float8[]))
         AS asked (scope, capacity, rate)
 ),
 held AS MATERIALIZED (

@@ -5,4 +5,6 @@ SELECT CAST(:run_id AS uuid), coalesce(max(number), 0) + 1, :chunk, :until, :let
     :errors, CAST(:reasons AS jsonb)
 FROM pause
 WHERE run_id = CAST(:run_id AS uuid)
+HAVING EXISTS (SELECT FROM letter  -- what is left to send: else there is nothing to ask
+               WHERE sender_run_id = CAST(:run_id AS uuid) AND rehearsal IS NULL AND is_open)
 ON CONFLICT (run_id) WHERE decision IS NULL DO NOTHING

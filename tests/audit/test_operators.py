@@ -10,11 +10,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from reengage import store
 from reengage.audit.airflow_api import Attempt
 from reengage.audit.desk import Desk
 from reengage.errors import LedgerError
 from reengage.pipeline.unknown import Unknown
 from reengage.settings import Settings
+from sqlalchemy import Engine
 
 from audit.conftest import T0, Accounts, told_id
 
@@ -44,6 +46,14 @@ def operators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         from reengage import audit_operators
 
         yield audit_operators
+
+
+@pytest.fixture
+def engine(store_url: str) -> Iterator[Engine]:
+    """A store for each test: the tries of the audit itself are gaps where Airflow is a fake."""
+    engine = store.connect(store_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -131,4 +141,5 @@ def test_a_letter_that_is_unknown_for_too_long_fails_reconcile_until_it_is_resol
     assert note.startswith("reconcile: UnresolvedError: 1 letters are still `unknown`")
     assert str(recent.letter_id) not in note
     monkeypatch.setattr("reengage.audit.desk.list_unknown", lambda _: [recent])
-    assert operators.ReconcileOperator(task_id="reconcile").execute(Context(accept=True))["gaps"] == 0
+    found = operators.ReconcileOperator(task_id="reconcile").execute(Context(accept=True))
+    assert found["gaps"] == 0

@@ -31,8 +31,8 @@ from chaos.plan import END, NOW
 from chaos.round import OPEN, Played
 from chaos.site import LETTERS
 
-ENDS = {"done", "stopped", "died", "RelayConnectError", "RelayError", "StoreError",
-        "ClaimLostError", "DBAPIError"}  # fmt: skip
+ENDS = {"done", "stopped", "died", "RelayBusyError", "RelayConnectError", "RelayError",
+        "StoreError", "ClaimLostError", "DBAPIError"}  # fmt: skip
 """How a try may end on a day like this one."""
 
 

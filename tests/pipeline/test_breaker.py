@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 from daily import Practice
+from pipeline.test_trail import task_of
 from ready import CAMPAIGN, CHUNK, LETTERS, Ready, run_of, states, taken
 from reengage.delivery import Breaker
 from reengage.ledger.entry import parse
-from reengage.pipeline import breaker
+from reengage.pipeline import breaker, trail
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send, send_what_is_open
@@ -229,6 +230,8 @@ def test_no_text_of_a_relay_is_kept_in_the_open(
 ) -> None:
     """SEC-10: a reply may quote the patient's address."""
     relay.script = {"rcpt": NO}
+    spread(ready_practice)  # or nothing would be left, and nobody be asked
+    noted(run, *[("refused", "rcpt 550 5.1.1")] * 2)
     send(run, CHUNK)
     question = breaker.question_of(run)
     assert question is not None
@@ -236,3 +239,22 @@ def test_no_text_of_a_relay_is_kept_in_the_open(
         "SELECT w.recent, p.reasons FROM watch w JOIN pause p USING (run_id)"
     )
     assert "canary" not in f"{kept} {question}"
+
+
+def test_a_run_with_nothing_left_to_send_asks_nobody(run: Run, relay: HostileRelay) -> None:
+    relay.script = {"rcpt": NO}
+    assert send_what_is_open(run, CHUNK).paused is False
+    assert breaker.question_of(run) is None
+
+
+def test_a_chunk_that_comes_after_the_runs_day_ends_although_nobody_answered(
+    ready_practice: Practice, run: Run, relay: HostileRelay
+) -> None:
+    noted(run, *[("refused", "rcpt 550 5.1.1")] * 5, chunk=7)  # which asks, and is not heard of
+    tomorrow = ready_practice.at(NOW + timedelta(hours=12, seconds=5))
+    begun = trail.start(tomorrow.settings, CAMPAIGN, task_of("send", run.run_id, 0))
+    late = replace(run_of(tomorrow, run.run_id), trail=begun)
+    found = send_what_is_open(late, CHUNK)
+    assert (found.paused, found.again_at, begun.ended) == (False, None, True)
+    assert breaker.question_of(late) is None
+    assert relay.connections == 0

@@ -259,7 +259,9 @@ def test_a_deferred_letter_is_tried_once_in_a_try(ready_practice: Practice, read
         attempts.settle_answered(connection, run, 0)
         later = outbox.open_letters(connection, run, 0, before)
         assert len(later) == LETTERS - 1
-        assert len(outbox.open_letters(connection, run, 0, outbox.clock(connection))) == LETTERS
+        due = run_of(ready_practice.at(NOW + timedelta(minutes=30)), run.run_id)
+        assert len(outbox.open_letters(connection, due, 0, before)) == LETTERS - 1
+        assert len(outbox.open_letters(connection, due, 0, outbox.clock(connection))) == LETTERS
 
 
 def test_a_batch_is_no_larger_than_a_minute_of_sending(

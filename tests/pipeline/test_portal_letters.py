@@ -12,7 +12,7 @@ import pytest
 from reengage.errors import KeyringError
 from reengage.pipeline import attempts, outbox
 from reengage.pipeline.deposits import open_deposit, remove_expired
-from reengage.pipeline.run import Run
+from reengage.pipeline.run import Run, resume
 from reengage.pipeline.settle import settle, shred
 from reengage.sealing import portal
 from sealed import CAMPAIGN, CANARY, PORTAL, House, parsed, said
@@ -139,7 +139,8 @@ def test_a_letter_that_is_withheld_at_a_later_look_leaves_nothing_at_the_portal(
     house.send(run)
     assert len(house.practice.rows("SELECT * FROM portal_message")) == 1
     house.practice.world.set("opt_out", patient_key="p1", campaign=None, at=NOW)
-    house.send(run)
+    in_an_hour = house.practice.at(NOW + timedelta(hours=1))
+    house.send(resume(in_an_hour.settings, CAMPAIGN, run.run_id))
     assert house.outcomes() == {"p1": "opted_out"}
     assert house.practice.rows("SELECT * FROM portal_message") == []
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
+from typing import Any
 
 import pytest
 from daily import Practice
 from ready import CHUNK, LETTERS, Ready, run_of, states, taken
+from reengage.delivery import Rate
+from reengage.pipeline import outbox, pacing, turns
+from reengage.pipeline.run import Run
 from reengage.pipeline.send import Sent, send, send_what_is_open
 from reengage.pipeline.settle import settle
 from reengage.settings import Settings
@@ -103,3 +108,72 @@ def test_with_a_pinned_clock_nobody_waits_and_the_next_run_tries_it(
     assert send(run_of(ready_practice.at(NOW + HALF_AN_HOUR), ready.live), CHUNK) == {
         "sent": LETTERS
     }
+
+
+def test_one_that_was_held_for_its_domain_and_then_put_off_is_not_asked_for_without_end(
+    running: Practice,
+    ready: Ready,
+    relay: HostileRelay,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = run_of(running, ready.live)
+    vendor = run.vendor.model_copy(update={"rate": Rate(per_domain_per_minute=300)})
+    monkeypatch.setattr(Run, "vendor", property(lambda _: vendor))
+    with run.store.begin() as connection:
+        pacing.take(connection, run, ["p0@example.org"])
+    running.spoil("UPDATE pace SET tokens = 1, refilled_at = clock_timestamp()")
+    relay.script = {"rcpt": ["250 ok", LATER, "250 ok"]}
+    due = NOW + HALF_AN_HOUR
+    assert send_what_is_open(run, CHUNK) == Sent({"deferred": 1, "sent": LETTERS - 1}, due)
+    clock.now = NOW + timedelta(minutes=10)
+    looks = count()
+    opened = outbox.open_letters
+
+    def counted(*arguments: Any) -> list[outbox.Queued]:
+        assert next(looks) < 9
+        return opened(*arguments)
+
+    monkeypatch.setattr(outbox, "open_letters", counted)
+    assert send_what_is_open(run, CHUNK) == Sent({"deferred": 1, "sent": LETTERS - 1}, due)
+
+
+def test_one_that_is_due_again_before_a_long_try_ends_is_tried_by_the_next(
+    running: Practice,
+    ready: Ready,
+    relay: HostileRelay,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 1)
+    relay.script = {"rcpt": [LATER, "250 ok"]}
+    relay.at("dot", lambda: setattr(clock, "now", NOW + timedelta(minutes=31)))
+    run = run_of(running, ready.live)
+    found = send_what_is_open(run, CHUNK)
+    assert found == Sent({"deferred": 1, "sent": LETTERS - 1}, NOW + HALF_AN_HOUR)
+    assert send_what_is_open(run, CHUNK) == Sent({"sent": LETTERS}, None)
+
+
+def test_a_relay_that_has_no_time_for_a_conversation_is_asked_again_in_half_an_hour(
+    running: Practice, ready: Ready, relay: HostileRelay, clock: Clock
+) -> None:
+    relay.script = {"connect": ["421 4.3.2 too many connections", "220 ready"]}
+    run = run_of(running, ready.live)
+    due = NOW + HALF_AN_HOUR
+    assert send_what_is_open(run, CHUNK) == Sent({"composed": LETTERS}, due)
+    clock.now = due
+    assert send_what_is_open(run, CHUNK) == Sent({"sent": LETTERS}, None)
+
+
+def test_a_try_ends_before_airflow_ends_it_and_comes_back_at_once(
+    running: Practice, ready: Ready, relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 2)
+    monkeypatch.setattr(Settings, "now", lambda _: NOW)
+    run = run_of(running, ready.live)
+    relay.at("dot", lambda: monkeypatch.setattr(turns, "TRY_SECONDS", -1))
+    found = send_what_is_open(run, CHUNK)
+    assert (found.letters, found.again_at is None) == ({"composed": 3, "sent": 2}, False)
+    monkeypatch.setattr(turns, "TRY_SECONDS", 1800)
+    relay.at("dot", lambda: None)
+    assert send_what_is_open(run, CHUNK) == Sent({"sent": LETTERS}, None)

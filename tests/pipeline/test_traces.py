@@ -6,6 +6,7 @@ a 4.x.x.
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -126,13 +127,23 @@ def test_a_letter_in_the_relays_queue_was_taken(tmp_path: Path) -> None:
         ("2.0.0", "sent", "sent"),
         ("4.4.1", "deferred", "sent"),
         ("5.1.1", "bounced", "refused"),
-        ("4.4.1", "expired", "refused"),
     ],
 )
 def test_a_log_says_what_became_of_it(tmp_path: Path, dsn: str, status: str, says: str) -> None:
     found = logged(tmp_path, DELIVERY.format(dsn, status))
     assert found[1:] == [Trace(ID, says, "log", f"{status} {dsn}")]  # type: ignore[arg-type]
     assert "canary" not in str(found)
+
+
+@pytest.mark.parametrize("status", ["expired", "force-expired"])
+def test_one_that_expired_in_the_queue_was_returned(tmp_path: Path, status: str) -> None:
+    line = f"Jun  7 17:00:02 mx postfix/qmgr[73]: 4bX1aa11: from=<letters@example.org>, status={status}, returned to sender"  # noqa: E501 - a line of a log
+    assert logged(tmp_path, line)[-1] == Trace(ID, "refused", "log", "expired")
+
+
+def test_a_log_that_was_rotated_and_compressed_is_read(tmp_path: Path) -> None:
+    (tmp_path / "mail.log.1.gz").write_bytes(gzip.compress(LOG.encode()))
+    assert list(traces_in(tmp_path)) == [Trace(ID, "sent", "log", "in the queue")]
 
 
 def test_a_message_id_alone_is_a_letter_that_was_cut_off(tmp_path: Path) -> None:

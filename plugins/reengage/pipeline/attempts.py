@@ -166,8 +166,13 @@ def mark(
             },
         ).rowcount
         driver.autocommit = False
-    except psycopg.Error as error:
-        connection.invalidate()  # with the session the lease is gone, too
+    except BaseException as error:
+        # Whatever broke it off (Airflow's time limit may at any line): a session that was left in
+        # autocommit would settle without a transaction.
+        connection.invalidate()
+        if not isinstance(error, psycopg.Error):
+            raise
+        # with the session the lease is gone, too
         kind = type(error).__name__
         raise StoreError(
             f"the store did not take the mark of a letter ({kind}); when it answers again, clear"

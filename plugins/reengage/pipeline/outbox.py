@@ -102,7 +102,7 @@ def withhold_too_late(connection: Connection, run: Run, chunk: int | None = None
         text(
             "UPDATE letter SET state = 'withheld', reason = 'too_late',"
             " settled_at = clock_timestamp()"
-            " WHERE campaign = :campaign AND state IN ('composed', 'deferred')"
+            " WHERE campaign = :campaign AND is_open AND state IN ('composed', 'deferred')"
             " AND expires_at <= :now AND CASE WHEN CAST(:chunk AS int) IS NULL"
             " THEN rehearsal IS NOT NULL OR :live"
             " ELSE rehearsal IS NULL AND sender_run_id = :run_id AND chunk = :chunk END"
@@ -214,6 +214,7 @@ def defer(connection: Connection, letters: Sequence[Queued], reason: str) -> Non
     connection.execute(
         text(
             "UPDATE letter SET state = 'deferred', settled_at = clock_timestamp(),"
+            " next_try_at = NULL,"
             " reason = CASE WHEN state = 'deferred' THEN coalesce(reason, :reason)"
             " ELSE :reason END"
             " WHERE letter_id = ANY(CAST(:ids AS uuid[])) AND rehearsal IS NULL"

@@ -137,9 +137,10 @@ def held_for(connection: Connection, run: Run, chunk: int, since: datetime) -> f
             "SELECT extract(epoch FROM min(held_until) - clock_timestamp()) FROM letter"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND rehearsal IS NULL"
             " AND checked_at IS NOT NULL AND held_until IS NOT NULL"
+            " AND (next_try_at IS NULL OR next_try_at <= :now)"  # else it is planned (retry)
             " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
         ),
-        {"run_id": run.run_id, "chunk": chunk, "since": since},
+        {"run_id": run.run_id, "chunk": chunk, "since": since, "now": run.settings.now()},
     ).scalar_one()
     return None if seconds is None else max(0.0, float(seconds))
 

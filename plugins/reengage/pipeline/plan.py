@@ -22,9 +22,6 @@ from reengage.pipeline.trail import complete
 MAX_CHUNKS = 32
 """Airflow's scheduler slows down with hundreds of mapped tasks; parts share a chunk beyond this."""
 
-OPEN = ("composed", "claimed", "attempted", "answered", "deferred")
-"""States of a letter that is not settled yet."""
-
 
 class Chunk(TypedDict):
     """What a mapped task works on: parts `first` to `last` of the batch, both included."""
@@ -88,7 +85,7 @@ def _refuse_above_cap(connection: Connection, run: Run) -> None:
             " AND l.campaign = :campaign AND l.campaign_date = :day"
             " AND l.rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)))"
             " + (SELECT count(*) FROM letter WHERE sender_run_id = :run_id"
-            " AND state IN ('composed', 'claimed', 'attempted', 'answered', 'deferred'))"
+            " AND is_open)"
         ),
         {
             "run_id": run.run_id,
@@ -114,9 +111,9 @@ def _take_over(connection: Connection, run: Run, chunks: int) -> int:
     left = connection.execute(
         text(
             "SELECT DISTINCT sender_run_id, chunk FROM letter WHERE campaign = :campaign"
-            " AND rehearsal IS NULL AND state = ANY(CAST(:open AS text[]))"
+            " AND rehearsal IS NULL AND is_open"
         ),
-        {"campaign": run.campaign.slug, "open": list(OPEN)},
+        {"campaign": run.campaign.slug},
     )
     busy = in_use(connection, [(row.sender_run_id, row.chunk) for row in left])
     return connection.execute(
@@ -124,8 +121,7 @@ def _take_over(connection: Connection, run: Run, chunks: int) -> int:
             "UPDATE letter SET sender_run_id = :run_id, chunk = CASE"
             " WHEN sender_run_id = :run_id AND chunk < :chunks THEN chunk"
             " ELSE (hashtext(CAST(letter_id AS text)) & 2147483647) % :chunks END"
-            " WHERE campaign = :campaign AND rehearsal IS NULL"
-            " AND state = ANY(CAST(:open AS text[]))"
+            " WHERE campaign = :campaign AND rehearsal IS NULL AND is_open"
             " AND (sender_run_id, chunk) NOT IN (SELECT * FROM unnest("
             " CAST(:busy_runs AS uuid[]), CAST(:busy_chunks AS int[])))"
         ),
@@ -133,7 +129,6 @@ def _take_over(connection: Connection, run: Run, chunks: int) -> int:
             "run_id": run.run_id,
             "campaign": run.campaign.slug,
             "chunks": chunks,
-            "open": list(OPEN),
             "busy_runs": [run_id for run_id, _ in busy],
             "busy_chunks": [chunk for _, chunk in busy],
         },

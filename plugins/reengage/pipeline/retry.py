@@ -47,7 +47,7 @@ def plan_next_try(connection: Connection, run: Run, letters: Sequence[UUID]) -> 
     )
 
 
-def next_try(connection: Connection, run: Run, chunk: int) -> datetime | None:
+def next_try(connection: Connection, run: Run, chunk: int, since: datetime) -> datetime | None:
     """When this run may try the first of the chunk's letters that were put off; else None."""
     if run.settings.pinned_now is not None:
         return None
@@ -55,9 +55,11 @@ def next_try(connection: Connection, run: Run, chunk: int) -> datetime | None:
         text(
             "SELECT min(next_try_at) FROM letter"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND rehearsal IS NULL"
-            " AND state = 'deferred' AND next_try_at > :now AND next_try_at < expires_at"
+            " AND state = 'deferred' AND next_try_at < expires_at"
+            # Put off in this try, and due before its end: `open_letters` passes over it.
+            " AND (next_try_at > :now OR settled_at >= :since)"
         ),
-        {"run_id": run.run_id, "chunk": chunk, "now": run.settings.now()},
+        {"run_id": run.run_id, "chunk": chunk, "now": run.settings.now(), "since": since},
     )
     at: datetime | None = found.scalar_one()
     return at if at is not None and local_day(at, run.campaign) == run.day else None

@@ -54,6 +54,8 @@ class Sent:
     """Number of letters by state."""
     again_at: datetime | None
     """When a window opens that this run can still send in; None = no letter waits for one."""
+    paused: bool = False
+    """Whether a person is to be asked first, as the transaction at the end of the try saw it."""
 
 
 def send(run: Run, chunk: Chunk) -> dict[str, int]:
@@ -82,11 +84,13 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
             # Of a live run that was cleared on a later day: for the next live run to take over.
             outbox.defer_open(connection, run, number, "run_became_a_replay")
             _rehearse(connection, run, number)
+        breaker.expire(connection, run)
+        paused = breaker.is_paused(connection, run)
         letters = _counts(connection, run, number)
-        if again_at is None and not breaker.is_paused(connection, run):
+        if again_at is None and not paused:
             complete(connection, run, facets=disclosed(connection, run, number))
         connection.commit()
-        return Sent(letters, again_at)
+        return Sent(letters, again_at, paused)
 
 
 class _TooOldError(StoreError):
@@ -126,6 +130,12 @@ class _Sender:
                 self._stop_if_asked()
             self._stop_if_asked()
             return self._turns.again_at
+        except relay.RelayBusyError:
+            self._end_in_order()
+            instant = self._turns.when_the_relay_has_time()
+            if instant is None:
+                raise
+            return instant
         except BaseException:
             # A store that is down must not hide what happened; the retry then gives them back.
             with suppress(DBAPIError, StoreError):
@@ -185,6 +195,8 @@ class _Sender:
         self._settled_at = monotonic()
 
     def _claim(self, letters: Sequence[outbox.Queued]) -> list[outbox.Queued]:
+        if self._turns.is_paused():  # by another chunk, while the letters were opened
+            return []
         baa_id = endpoint(self._run).baa_id  # and the host, also while the connection is warm
         # Before the claim, too: once content has left, no key service may stand before its outcome.
         _ = self._run.month_key
@@ -277,7 +289,10 @@ class _Sender:
 
     def _ensure_relay(self) -> relay.RelayConnection:
         """The warm connection, opened afresh when it died; never without an agreement in force."""
-        if self._relay is not None and self._most is not None and self._offered >= self._most:
+        if self._relay is not None and (
+            self._relay.is_spent or (self._most is not None and self._offered >= self._most)
+        ):
+            self._keep()  # its QUIT takes its time
             self._relay.close()
         if self._relay is None or not self._relay.alive:
             self._keep()  # a connection takes its time

@@ -16,6 +16,7 @@ and ours. Nothing else of a file is kept: neither an address nor a relay's text 
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from email import message_from_bytes
 from email.message import Message
 from email.parser import BytesHeaderParser
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from reengage.errors import ConfigurationError
 
@@ -44,6 +45,8 @@ _ACTIONS: dict[str, Says] = {
 _LINE = re.compile(rb"postfix[\w.-]*(?:/[\w.-]+)*/(\w+)\[\d+\]: ([0-9A-Za-z]{6,20}): ([^\r\n]*)")
 _LOGGED_ID = re.compile(rb"message-id=(<[^<>\s]{1,998}>)")
 _LOGGED_STATUS = re.compile(rb"(?:^|, )dsn=([245]\.\d{1,3}\.\d{1,3}), status=(\w+)")
+# qmgr's own line has no dsn=: "from=<...>, status=expired, returned to sender".
+_LOGGED_EXPIRED = re.compile(rb"\Afrom=<[^>]*>, status=(?:force-)?expired\b")
 _LOGGED: dict[bytes, Says] = {
     b"sent": "sent", b"deferred": "sent", b"bounced": "refused", b"expired": "refused",
 }  # fmt: skip
@@ -86,15 +89,22 @@ def traces_in(path: Path) -> Iterator[Trace]:
             ) from None
 
 
+def _opened(file: Path) -> IO[bytes]:
+    """The file, or what is in it where it was compressed (a log that was rotated)."""
+    with file.open("rb") as raw:
+        compressed = raw.read(2) == b"\x1f\x8b"
+    return gzip.open(file, "rb") if compressed else file.open("rb")
+
+
 def _of_file(file: Path) -> Iterator[Trace]:
-    with file.open("rb") as opened:
+    with _opened(file) as opened:
         head = opened.read(HEADER_OCTETS)
     if not _HEADER.match(head):
         yield from _of_log(file)
         return
     header = BytesHeaderParser().parsebytes(head)
     if header.get_content_type() == "multipart/report":
-        with file.open("rb") as opened:
+        with _opened(file) as opened:
             yield from of_notice(opened.read(NOTICE_OCTETS))
     elif message_id := _message_id(header):
         yield Trace(message_id, "sent", "mailbox", "the letter itself")
@@ -158,7 +168,7 @@ def _message_id(header: Message) -> str | None:
 def _of_log(file: Path) -> Iterator[Trace]:
     """Postfix names the letter once and then the queue's id only (cleanup, qmgr, smtp)."""
     letters: dict[bytes, str] = {}
-    with file.open("rb") as lines:
+    with _opened(file) as lines:
         while line := lines.readline(LINE_OCTETS):
             found = _LINE.search(line)
             if found is None:
@@ -171,7 +181,9 @@ def _of_log(file: Path) -> Iterator[Trace]:
 
 
 def _logged(letter: str, program: bytes, said: bytes) -> Iterator[Trace]:
-    if program == b"qmgr" and said.startswith(b"from="):
+    if program == b"qmgr" and _LOGGED_EXPIRED.search(said):
+        yield Trace(letter, "refused", "log", "expired")
+    elif program == b"qmgr" and said.startswith(b"from="):
         yield Trace(letter, "sent", "log", "in the queue")
     elif (status := _LOGGED_STATUS.search(said)) and (says := _LOGGED.get(status[2])):
         yield Trace(letter, says, "log", f"{status[2].decode()} {status[1].decode()}")

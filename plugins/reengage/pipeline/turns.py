@@ -14,9 +14,13 @@ from time import monotonic, sleep
 from sqlalchemy import Connection
 
 from reengage.pipeline import breaker, outbox, pacing, retry
-from reengage.pipeline.run import Run
+from reengage.pipeline.run import Run, local_day
 
 _BUSY_SECONDS = 30
+TRY_SECONDS = 1800
+"""After so long a try ends and comes back at once: well within the task's time limit, which strikes
+in the middle of a letter.
+"""
 _SLICE = 0.1
 """Seconds after which a wait looks whether the task was asked to stop."""
 
@@ -36,6 +40,7 @@ class Turns:
         self._over = False
         self._rejected = False
         self._since = outbox.clock(connection)
+        self._began = monotonic()
 
     def come_back(self, *instants: datetime | None) -> None:
         """Note instants at which letters that wait may go; the earliest counts."""
@@ -46,13 +51,16 @@ class Turns:
         """Letters that may be looked at now; none when the try is over."""
         while not self._over and not self._asked_to_stop() and not self.is_paused():
             letters = outbox.open_letters(self._connection, self._run, self._chunk, self._since)
+            if letters and monotonic() - self._began > TRY_SECONDS:
+                self.come_back(outbox.clock(self._connection))
+                break
             if letters:
                 return letters
             seconds = pacing.held_for(self._connection, self._run, self._chunk, self._since)
             if seconds is None:
                 break
             self._wait(seconds)
-        self.come_back(retry.next_try(self._connection, self._run, self._chunk))
+        self.come_back(retry.next_try(self._connection, self._run, self._chunk, self._since))
         if self._rejected:
             self.again_at = None
         self._connection.rollback()
@@ -74,6 +82,13 @@ class Turns:
         instant = outbox.clock(self._connection) + timedelta(seconds=_BUSY_SECONDS)
         self._connection.rollback()
         return instant
+
+    def when_the_relay_has_time(self) -> datetime | None:
+        """When to look again after a 4xx instead of a conversation; None = not on the run's day."""
+        if self._run.settings.pinned_now is not None:
+            return None
+        at = self._run.settings.now() + self._run.campaign.retry.pause(1)
+        return at if local_day(at, self._run.campaign) == self._run.day else None
 
     def alarms(self, state: str, reason: str | None) -> bool:
         """One more answer was heard; whether to settle now, so that the breaker sees it."""

@@ -5,6 +5,18 @@ ALTER TABLE letter
     ADD COLUMN next_try_at timestamptz,              -- not before, by the run's clock
     ADD COLUMN held_until  timestamptz;              -- its domain has its share until then; store's clock
 
+-- What a letter goes through on its way changes no index: its new versions stay on their page.
+ALTER TABLE letter
+    ADD COLUMN is_open boolean NOT NULL GENERATED ALWAYS AS
+        (state IN ('composed', 'claimed', 'attempted', 'answered', 'deferred')) STORED,
+    ADD COLUMN is_withheld boolean NOT NULL GENERATED ALWAYS AS (state = 'withheld') STORED;
+ALTER TABLE letter SET (fillfactor = 50);
+DROP INDEX letter_open, letter_once, letter_by_patient;
+CREATE INDEX letter_open ON letter (campaign) WHERE is_open;
+CREATE UNIQUE INDEX letter_once ON letter (campaign, patient, period, rehearsal)
+    NULLS NOT DISTINCT WHERE NOT is_withheld;
+CREATE INDEX letter_by_patient ON letter (patient, campaign);
+
 CREATE TABLE pace (                                  -- a token bucket each; all workers draw on it
     scope       text PRIMARY KEY,                    -- keyed pseudonym of a vendor, or of it and a domain
     tokens      double precision NOT NULL CHECK (tokens >= 0),

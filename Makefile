@@ -38,7 +38,7 @@ down: .venv/.locked ## Stop whatever a run or the UI left running
 
 .PHONY: test
 test: .venv/.locked ## Set up and run every test
-	@$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: mutations
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red

@@ -28,7 +28,7 @@ _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
 
 
 class ByFile(LoadScopeScheduling):
-    """Shared out between two processes file by file: a file shares its fixtures, and the whole runs
+    """Shared out between processes file by file: a file shares its fixtures, and the whole runs
     share one Airflow.
 
     Not `--dist loadgroup`: xdist 3.8 writes the group into `_nodeid`, which pytest 9.2 no longer

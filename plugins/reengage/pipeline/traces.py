@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from email.parser import BytesHeaderParser
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from reengage.errors import ConfigurationError
 
@@ -83,13 +84,17 @@ def traces_in(path: Path) -> Iterator[Trace]:
     for file in files:
         try:
             yield from _of_file(file)
-        except OSError as error:
+        except (OSError, EOFError) as error:  # EOFError: a compressed file that was cut off
             raise ConfigurationError(
-                f"{file.name} cannot be read ({error.strerror}); mend its rights or leave it out"
+                f"{file.name} cannot be read ({_why(error)}); mend its rights or leave it out"
             ) from None
 
 
-def _opened(file: Path) -> IO[bytes]:
+def _why(error: OSError | EOFError) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _opened(file: Path) -> gzip.GzipFile | BufferedReader:
     """The file, or what is in it where it was compressed (a log that was rotated)."""
     with file.open("rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"

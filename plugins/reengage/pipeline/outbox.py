@@ -159,6 +159,7 @@ def claim(
     consents: Mapping[UUID, Mapping[str, str | None]],
     warehouse_read_at: datetime,
     baa_id: str,
+    verified: Mapping[UUID, str] | None = None,
 ) -> list[Queued]:
     """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
 
@@ -167,7 +168,8 @@ def claim(
 
     `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`; `consents`
     purpose to the signing of the form that counts: a revocation of it that we know of counts from
-    then on, and any where the letter is not in it (PRV-06).
+    then on, and any where the letter is not in it (PRV-06). `verified` says when the address was
+    confirmed: a suppression from before then ends with it (PRV-23).
     Until the caller's transaction ends no other claim looks at these patients, of whichever
     campaign: the later one sees this one's letters and keeps to its caps.
     Raises StoreError when nothing moved: the reading is too old, or another try is at work.
@@ -186,6 +188,8 @@ def claim(
                 json.dumps(found) if (found := consents.get(one.letter_id)) else None
                 for one in letters
             ],
+            "verified": [(verified or {}).get(one.letter_id) for one in letters],
+            "purpose": run.campaign.purpose,
             "claim": token,
             "incarnation": incarnation(connection),
             "warehouse_read_at": warehouse_read_at,

@@ -18,75 +18,75 @@ from simulators.imap import PASSWORD, ImapServer
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ImapServer]:
+def mailbox(tmp_path: Path) -> Iterator[ImapServer]:
     with ImapServer(good(tmp_path / "imap")) as running:
         yield running
 
 
-def reading(mailed: Mailed, server: ImapServer, url: str = "") -> dict[str, int]:
+def reading(mailed: Mailed, mailbox: ImapServer, url: str = "") -> dict[str, int]:
     settings = replace(
         mailed.practice.settings,
-        returns_imap=(url or server.url,),
-        returns_trust=server.certificates.ca,
+        returns_imap=(url or mailbox.url,),
+        returns_trust=mailbox.certificates.ca,
     )
     return read(settings, "imap")
 
 
 @pytest.mark.parametrize("extensions", [("MOVE", "UIDPLUS"), ("UIDPLUS",), ()])
 def test_what_is_dealt_with_goes_and_staff_keep_what_people_wrote(
-    mailed: Mailed, server: ImapServer, extensions: tuple[str, ...]
+    mailed: Mailed, mailbox: ImapServer, extensions: tuple[str, ...]
 ) -> None:
-    server.extensions = extensions
+    mailbox.extensions = extensions
     letter = mailed.letters["p0"]
-    server.folders["INBOX"] = {
+    mailbox.folders["INBOX"] = {
         3: dsn(letter), 5: answer(letter), 9: unsubscribe(letter.token),
     }  # fmt: skip
-    assert reading(mailed, server) == {"bounce hard": 1, "opt_out opted_out": 1, "reply": 1}
-    assert server.folders == {"INBOX": {}, "Staff": {1: answer(letter)}}
-    assert server.seen == set()
-    assert reading(mailed, server) == {}
+    assert reading(mailed, mailbox) == {"bounce hard": 1, "opt_out opted_out": 1, "reply": 1}
+    assert mailbox.folders == {"INBOX": {}, "Staff": {1: answer(letter)}}
+    assert mailbox.seen == set()
+    assert reading(mailed, mailbox) == {}
 
 
 @pytest.mark.parametrize("command", ["FETCH", "STORE", "EXPUNGE", "LOGOUT", "MOVE", "LIST"])
 def test_a_connection_that_is_lost_at_any_step_loses_and_doubles_nothing(
-    mailed: Mailed, server: ImapServer, command: str
+    mailed: Mailed, mailbox: ImapServer, command: str
 ) -> None:
     letter = mailed.letters["p0"]
-    server.folders["INBOX"] = {3: dsn(letter), 5: answer(letter)}
-    server.hang_up_at = command
+    mailbox.folders["INBOX"] = {3: dsn(letter), 5: answer(letter)}
+    mailbox.hang_up_at = command
     if command == "LOGOUT":
-        reading(mailed, server)
+        reading(mailed, mailbox)
     else:
         with pytest.raises(MailboxError, match="what was not read waits there"):
-            reading(mailed, server)
-    server.hang_up_at = None
-    reading(mailed, server)
+            reading(mailed, mailbox)
+    mailbox.hang_up_at = None
+    reading(mailed, mailbox)
     assert (len(mailed.suppressions()), len(mailed.records())) == (1, 1)
-    assert server.folders["INBOX"] == {}
-    assert list(server.folders["Staff"].values()) == [answer(letter)]
+    assert mailbox.folders["INBOX"] == {}
+    assert list(mailbox.folders["Staff"].values()) == [answer(letter)]
 
 
 def test_a_message_without_end_is_fetched_as_far_as_it_is_read(
-    mailed: Mailed, server: ImapServer
+    mailed: Mailed, mailbox: ImapServer
 ) -> None:
-    server.folders["INBOX"] = {1: dsn(mailed.letters["p0"]) + b"A" * 50_000_000}
-    assert reading(mailed, server) == {"bounce hard": 1}
-    assert any(f"BODY.PEEK[]<0.{OCTETS}>" in command for command in server.commands)
+    mailbox.folders["INBOX"] = {1: dsn(mailed.letters["p0"]) + b"A" * 50_000_000}
+    assert reading(mailed, mailbox) == {"bounce hard": 1}
+    assert any(f"BODY.PEEK[]<0.{OCTETS}>" in command for command in mailbox.commands)
 
 
 @pytest.mark.parametrize("shown", [wrong_name, unknown_authority])
 def test_a_certificate_that_does_not_verify_hears_no_password(
     mailed: Mailed, tmp_path: Path, shown: object
 ) -> None:
-    with ImapServer(shown(tmp_path / "shown")) as server:  # type: ignore[operator]
+    with ImapServer(shown(tmp_path / "shown")) as mailbox:  # type: ignore[operator]
         with pytest.raises(MailboxError, match="certificate that does not verify"):
-            reading(mailed, server)
-        assert server.commands == []
+            reading(mailed, mailbox)
+        assert mailbox.commands == []
 
 
-def test_a_refused_log_in_names_no_password(mailed: Mailed, server: ImapServer) -> None:
+def test_a_refused_log_in_names_no_password(mailed: Mailed, mailbox: ImapServer) -> None:
     with pytest.raises(MailboxError, match="refused the log-in") as raised:
-        reading(mailed, server, server.url.replace(PASSWORD, "canary"))
+        reading(mailed, mailbox, mailbox.url.replace(PASSWORD, "canary"))
     assert "canary" not in str(raised.value)
 
 

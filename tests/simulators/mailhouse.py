@@ -3,9 +3,10 @@
     with Mailhouse.running(certificates, {"p0@example.org": "5.1.1 User unknown"}) as house:
         ...              # house.relay_url takes letters, house.imap_url has what comes back
 
-Postfix takes every letter, returns those whose recipient is rejected and drops the others; what it
-returns is delivered to one Maildir, which Dovecot serves over TLS. Nothing of the machine's own
-configuration, queue or log is touched. Both need root and their packages' users.
+Postfix takes every letter, returns those whose recipient the next server rejects (a second port of
+the same Postfix) and drops the others; what it returns is delivered to one Maildir, which Dovecot
+serves over TLS. Nothing of the machine's own configuration, queue or log is touched. Both need root
+and their packages' users.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ DOMAINS = "prairie.example.org, bounce.prairie.example.org"
 PASSWORD = "only-for-this-test"
 _SERVICES = """
 127.0.0.1:{port} inet n - n - - smtpd
+127.0.0.1:{next_hop} inet n - n - - smtpd
+  -o myhostname=mx.example.org -o smtpd_tls_security_level=none -o smtpd_relay_restrictions=
+  -o smtpd_recipient_restrictions=check_recipient_access,texthash:{config}/rejected,reject
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -84,9 +88,9 @@ class Mailhouse:
     ) -> Iterator[Mailhouse]:
         base = Path(tempfile.mkdtemp(prefix="reengage-mail-"))
         base.chmod(0o755)  # the servers' users pass through
-        smtp, imaps = _free_port(), _free_port()
+        smtp, next_hop, imaps = _free_port(), _free_port(), _free_port()
         try:
-            _postfix(base, certificates, rejected, smtp)
+            _postfix(base, certificates, rejected, smtp, next_hop)
             _dovecot(base, certificates, imaps)
             with _started(base):
                 url = f"imaps://returns:{PASSWORD}@localhost:{imaps}/INBOX"
@@ -118,7 +122,7 @@ def _started(base: Path) -> Iterator[None]:
 
 
 def _postfix(
-    base: Path, certificates: Certificates, rejected: Mapping[str, str], port: int
+    base: Path, certificates: Certificates, rejected: Mapping[str, str], port: int, next_hop: int
 ) -> None:
     user = pwd.getpwnam("mail")
     config = base / "postfix"
@@ -126,10 +130,12 @@ def _postfix(
         directory.mkdir()
     shutil.chown(base / "data", "postfix")
     os.chown(base / "mail", user.pw_uid, user.pw_gid)
-    transports = [f"{address} error:{why}" for address, why in rejected.items()]
+    transports = [f"{address} smtp:[127.0.0.1]:{next_hop}" for address in rejected]
     (config / "transport").write_text(
         "\n".join([*transports, "example.org discard:", ""]), encoding="utf-8"
     )
+    replies = [f"{address} 550 {why}" for address, why in rejected.items()]
+    (config / "rejected").write_text("\n".join([*replies, ""]), encoding="utf-8")
     (config / "mailboxes").write_text("/./ returns/\n", encoding="utf-8")
     (config / "main.cf").write_text(
         f"""compatibility_level = 3.6
@@ -158,7 +164,9 @@ alias_database =
 """,
         encoding="utf-8",
     )
-    (config / "master.cf").write_text(_SERVICES.format(port=port), encoding="utf-8")
+    (config / "master.cf").write_text(
+        _SERVICES.format(port=port, next_hop=next_hop, config=config), encoding="utf-8"
+    )
 
 
 def _dovecot(base: Path, certificates: Certificates, port: int) -> None:

@@ -122,7 +122,8 @@ def opened(url: str, *, staff: str, trust: Path | None) -> Iterator[Iterator[Mes
         raise _failed(where, f"did not answer as expected ({kind})", "try again later") from None
     finally:
         if client is not None:
-            client.shutdown()
+            with suppress(OSError):  # closed by now
+                client.shutdown()
 
 
 def _messages(client: IMAPClient, staff: str) -> Iterator[Message]:

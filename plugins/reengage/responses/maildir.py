@@ -71,9 +71,10 @@ def read_file(path: Path, most: int = OCTETS) -> bytes | None:
             f"a message that came back cannot be read ({error.strerror}); give the Maildir to the"
             " user that runs this"
         ) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
         return file.read(most)
 
 

@@ -188,11 +188,15 @@ def _names(message: Message, content: bytes) -> Names:
                 f"{name}: {value}" for one in parts_of(part) for name, value in one.items()
             ) or text_of(part)
             envids += _envids(said)
-            ids += _MESSAGE_ID.findall(said)
+            ids += _own_id(said)
         elif kind == "text/rfc822-headers":
             ids += _own_id(text_of(part))
-        elif kind == "message/rfc822" and isinstance(inner := part.get_payload(), list) and inner:
-            ids += _MESSAGE_ID.findall(header(inner[0], "message-id"))
+        elif kind == "message/rfc822":
+            ids += [
+                i
+                for one in parts_of(part)[1:2]
+                for i in _own_id(f"message-id: {header(one, 'message-id')}")
+            ]
         elif not part.is_multipart():
             ids += _own_id(text_of(part))
     return Names(
@@ -210,7 +214,9 @@ def _envids(said: str) -> list[str]:
 def _own_id(text: str) -> list[str]:
     """Message-IDs of a header that is quoted in a text; also without its angle brackets' space."""
     found = re.findall(
-        r"^[ \t>]*message-id[ \t]*:\s*(<[^<>\s]{1,400}>)", text[:262144], re.I | re.M
+        r"^[ \t>]*(?:x-|original-)*message-id[ \t]*:\s*(<[^<>\s]{1,400}>)",
+        text[:262144],
+        re.I | re.M,
     )
     return [one for one in found if _MESSAGE_ID.fullmatch(one)]
 

@@ -100,7 +100,7 @@ def _key(vendor: str, secret: str) -> bytes:
 def _event(path: Path, content: bytes, keys: Mapping[str, bytes], now: datetime) -> Event:
     refused = Event("", "", None, path)
     try:
-        said = json.loads(content) if len(content) <= OCTETS else None
+        said: Any = json.loads(content) if len(content) <= OCTETS else None
         vendor, event_id = str(said["vendor"]), str(said["id"])
         timestamp, body = said["timestamp"], said["body"]
         key = keys.get(vendor)

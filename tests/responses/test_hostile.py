@@ -92,8 +92,10 @@ def test_fifty_megabytes_are_read_as_far_as_a_notice_is_long() -> None:
     assert peak < 20 * OCTETS
 
 
-def test_parts_are_counted_no_further_than_their_bound() -> None:
-    assert len(parts_of(open_message(parts(10_000)))) <= 200
+def test_what_has_too_many_parts_is_read_as_if_it_had_none() -> None:
+    assert not open_message(parts(10_000)).is_multipart()
+    assert not open_message(nested(21)).is_multipart()
+    assert len(parts_of(open_message(parts(100)))) == 200  # each holds a message
 
 
 def test_nothing_of_a_message_shows_in_what_is_made_of_it() -> None:

@@ -8,6 +8,7 @@ import pytest
 from mailed import Mailed
 from notices import complaint, dsn, on_holiday, unsubscribe
 from reengage import suppressions
+from reengage.errors import StoreError
 from reengage.ledger.accounting import letters_of
 from reengage.ledger.outbox import check_outbox
 from reengage.practice import load_practice
@@ -265,3 +266,35 @@ def test_a_store_from_a_backup_learns_of_every_suppression_and_lift(mailed: Mail
         assert suppressions.replay(connection, path) == 3
         assert suppressions.replay(connection, path) == 0
     assert mailed.suppressions() == before
+
+
+def test_a_lost_journal_of_suppressions_stops_everything_until_it_is_mended(
+    mailed: Mailed,
+) -> None:
+    path = mailed.practice.settings.suppressions_path
+    mailed.take(dsn(mailed.letters["p0"]))
+    kept = path.read_bytes()
+    path.unlink()
+    with mailed.desk.store.begin() as connection:
+        with pytest.raises(StoreError, match=r"suppressions.jsonl has 0 bytes"):
+            suppressions.replay(connection, path)
+        assert suppressions.mend(connection, path) == 0
+        assert suppressions.replay(connection, path) == 0
+    assert path.read_bytes() == kept
+    path.write_bytes(kept + b"{}\n")
+    found = pytest.raises(StoreError, match=r":2: this line of the journal")
+    with mailed.desk.store.begin() as connection, found:
+        suppressions.replay(connection, path)
+
+
+def test_nothing_of_a_patient_but_pseudonyms_is_kept_of_what_came_back(mailed: Mailed) -> None:
+    """SEC-10, EML-10: the returned letter is discarded."""
+    letter = mailed.letters["p0"]
+    mailed.take(dsn(letter))
+    mailed.take(complaint(letter))
+    kept = mailed.practice.settings.suppressions_path.read_text(encoding="utf-8")
+    for table in ("response", "suppression"):
+        kept += str(mailed.practice.rows(f"SELECT * FROM {table}"))
+    kept += str(mailed.records()) + str(mailed.records("disclosure"))
+    for canary in (letter.recipient, letter.token, "what the letter said", "mx.test"):
+        assert canary not in kept

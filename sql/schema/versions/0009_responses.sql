@@ -54,3 +54,7 @@ CREATE INDEX IF NOT EXISTS opt_out_link_by_expiry ON opt_out_link (valid_until);
 
 ALTER TABLE letter ADD COLUMN returned text;   -- of one that was sent: it came back, and why
 CREATE INDEX letter_by_message_id ON letter (message_id);
+
+-- What was found out is kept: tasks add, and end a suppression; they remove nothing.
+REVOKE DELETE ON suppression, response FROM reengage_tasks;
+REVOKE UPDATE ON response FROM reengage_tasks;

@@ -152,6 +152,12 @@ def merkle() -> Path:
 
 
 @pytest.fixture(scope="session")
+def bounces() -> Path:
+    """Real bounces and complaints, and what is to be made of them."""
+    return _shared("bounces")
+
+
+@pytest.fixture(scope="session")
 def openlineage() -> Spec:
     """The public schemas of OpenLineage, and ours."""
     return Spec(_shared("openlineage") / "spec", HOME / "docs" / "schemas")

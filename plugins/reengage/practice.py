@@ -126,6 +126,24 @@ class Portal(_Strict):
     )
 
 
+class Returns(_Strict):
+    """What is made of letters that come back."""
+
+    bounce_domain: Domain | None = Field(
+        default=None, description="domain whose mailbox takes bounces; None = the From address"
+    )
+    soft_bounces: int = Field(
+        default=3, strict=True, ge=2, le=20,
+        description="letters that come back for a passing reason before an address is left alone",
+    )  # fmt: skip
+    within_days: int = Field(
+        default=180, strict=True, ge=1, le=730, description="days within which they are counted"
+    )
+    pause_days: int = Field(
+        default=90, strict=True, ge=1, le=730, description="days for which it is left alone then"
+    )
+
+
 class Practice(_Strict):
     """The practice that writes."""
 
@@ -154,6 +172,9 @@ class Practice(_Strict):
     opt_out_mailto: Address = Field(description="mailbox that takes opt-outs by e-mail")
     dkim: Dkim = Field(description="DKIM name")
     portal: Portal | None = Field(default=None, description="secure portal, if there is one")
+    returns: Returns = Field(
+        default=Returns(), description="what is made of letters that come back"
+    )
 
     @property
     def phone_link(self) -> str:

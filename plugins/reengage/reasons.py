@@ -183,7 +183,19 @@ EXCLUDED = (
         ("PRV-32",),
         ("service",),
     ),
-    Reason("address_suppressed", "the address bounced or complained", ("PRV-23",), origin="store"),
+    Reason(
+        "address_suppressed",
+        "a letter to the address came back for good, or several for a passing reason; until it is"
+        " confirmed anew, the pause is over, or somebody lifts it",
+        ("PRV-23", "EML-09"),
+        origin="store",
+    ),
+    Reason(
+        "complained",
+        "called a letter of this purpose spam; until somebody lifts it",
+        ("EML-10",),
+        origin="store",
+    ),
     Reason("already_written", "has a letter of this period", origin="store"),
     Reason(
         "frequency_cap",

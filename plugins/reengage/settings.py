@@ -28,10 +28,15 @@ NAMES = (
     "HOME", "WAREHOUSE_URL", "STORE_URL", "KEYRING", "RELAY_TRUST", "REHEARSAL_MAILDIR",
     "VENDORS_FILE", "PINNED_NOW", "JOURNAL", "CHECKPOINTS", "MIRROR_URL", "MIRROR_TOKEN", "ACTOR",
     "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE",
+    "RETURNS_IMAP", "RETURNS_MAILDIR", "RETURNS_SPOOL", "RETURNS_STAFF", "RETURNS_TRUST",
 )  # fmt: skip
-"""Every setting but the relays, which are called RELAY_URL_<VENDOR>."""
+"""Every setting but RELAY_URL_<VENDOR> and WEBHOOK_SECRET_<VENDOR>."""
+OF_VENDORS = ("RELAY_URL_", "WEBHOOK_SECRET_")
+"""How settings begin that each vendor has."""
 JOURNAL = "refusals.jsonl"
 """Name of the journal of refusals in the keyring's directory."""
+SUPPRESSIONS = "suppressions.jsonl"
+"""Name of the journal of suppressions, beside that of refusals."""
 CHECKPOINTS = "checkpoints"
 """Name of the directory of signed checkpoints in the keyring's directory."""
 _AWS_KMS = re.compile(r"aws-kms:[A-Za-z0-9:/_-]{1,256}")
@@ -79,6 +84,18 @@ class Settings:
     revoked; None = none is trusted."""
     key_service: str | None = None
     """What wraps the keys, `vault+https://…` or `aws-kms:…`; None = the keyring's own files."""
+    returns_imap: tuple[str, ...] = field(default=(), repr=False)
+    """Mailboxes that letters come back to, `imaps://user:password@host/INBOX`."""
+    returns_maildir: Path | None = None
+    """The same as a Maildir."""
+    returns_spool: Path | None = None
+    """Directory of signed events that vendors sent (docs/responses.md)."""
+    returns_staff: str = "Staff"
+    """Folder of those mailboxes into which people's messages are moved."""
+    returns_trust: Path | None = None
+    """Extra certificate authority to trust for them; None = the system's."""
+    webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Vendor to the secret under which it signs its events, `whsec_…`."""
     actor: str | None = None
     """Whom access records name, when it is not the operating system's user (SEC-15)."""
 
@@ -97,6 +114,11 @@ class Settings:
         return self.journal or self.keyring / JOURNAL
 
     @property
+    def suppressions_path(self) -> Path:
+        """The journal of suppressions, beside that of refusals."""
+        return self.journal_path.with_name(SUPPRESSIONS)
+
+    @property
     def checkpoints_location(self) -> str:
         """Where signed checkpoints lie."""
         return self.checkpoints or str(self.keyring / CHECKPOINTS)
@@ -112,7 +134,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         warehouse_url=_required(env, "WAREHOUSE_URL"),
         store_url=_required(env, "STORE_URL"),
         keyring=_keyring(env, home),
-        relays=_relays(env),
+        relays=_by_vendor(env, "RELAY_URL_"),
         relay_trust=_path(env, "RELAY_TRUST"),
         rehearsal_maildir=_path(env, "REHEARSAL_MAILDIR"),
         vendors_file=_path(env, "VENDORS_FILE"),
@@ -125,6 +147,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         airflow_url=env.get(PREFIX + "AIRFLOW_URL") or None,
         smime_trust=_path(env, "SMIME_TRUST"),
         key_service=key_service(env),
+        returns_imap=tuple(env.get(PREFIX + "RETURNS_IMAP", "").split()),
+        returns_maildir=_path(env, "RETURNS_MAILDIR"),
+        returns_spool=_path(env, "RETURNS_SPOOL"),
+        returns_staff=env.get(PREFIX + "RETURNS_STAFF") or "Staff",
+        returns_trust=_path(env, "RETURNS_TRUST"),
+        webhook_secrets=_by_vendor(env, "WEBHOOK_SECRET_"),
         actor=env.get(PREFIX + "ACTOR") or None,
     )
 
@@ -234,9 +262,9 @@ def _refuse_misspelt(env: Mapping[str, str]) -> None:
     """An optional setting that is misspelt would be ignored, and something else happen instead."""
     for name in env:
         own = name.removeprefix(PREFIX)
-        if own == name or own in NAMES or own.startswith("RELAY_URL_"):
+        if own == name or own in NAMES or own.startswith(OF_VENDORS):
             continue
-        if near := difflib.get_close_matches(own, (*NAMES, "RELAY_URL_"), n=1, cutoff=0.8):
+        if near := difflib.get_close_matches(own, (*NAMES, *OF_VENDORS), n=1, cutoff=0.8):
             raise ConfigurationError(f"setting {name} is unknown, did you mean {PREFIX}{near[0]}?")
 
 
@@ -279,8 +307,8 @@ def _instant(env: Mapping[str, str], name: str) -> datetime | None:
     return instant.astimezone(UTC)
 
 
-def _relays(env: Mapping[str, str]) -> dict[str, str]:
-    start = PREFIX + "RELAY_URL_"
+def _by_vendor(env: Mapping[str, str], kind: str) -> dict[str, str]:
+    start = PREFIX + kind
     return {
         name.removeprefix(start).lower(): value
         for name, value in env.items()

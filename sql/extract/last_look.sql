@@ -27,6 +27,8 @@ looked AS (
         standing.certificate,
         standing.reads_authenticated,
         standing.consents,
+        CASE WHEN standing.evidence ->> 'minor' = 'false'                                         -- PRV-23
+             THEN standing.evidence ->> 'verified_at' END AS verified_at,
         a.start_at,
         a.location,
         m.name,
@@ -66,6 +68,7 @@ SELECT
     CASE WHEN cardinality(reasons) = 0 THEN certificate END AS certificate,
     CASE WHEN cardinality(reasons) = 0 THEN reads_authenticated END AS reads_authenticated,
     CASE WHEN cardinality(reasons) = 0 THEN consents END AS consents,
+    CASE WHEN cardinality(reasons) = 0 THEN verified_at END AS verified_at,
     CASE WHEN cardinality(reasons) = 0 THEN start_at END AS appointment_start_at,
     CASE WHEN cardinality(reasons) = 0 THEN location END AS appointment_location,
     CASE WHEN cardinality(reasons) = 0 THEN name END AS medication_name,

@@ -1,8 +1,10 @@
 -- Claim letters for sending: the last look and the change of state are one statement, so that an
 -- opt-out, a revocation (PRV-06) or a suppression committed a moment ago wins. What the warehouse
--- said of these letters is handed in with the time of reading and counts for one minute only.
+-- said of these letters is handed in with the time of reading and counts for one minute only. A
+-- suppressed address that was confirmed since is free again (PRV-23).
 -- Parameters: letter_ids, recipients, reasons, consents (one each per letter; JSON: needed purpose to
--- the signing of its form; NULL = not known, and any revocation counts), claim, incarnation, warehouse_read_at,
+-- the signing of its form; NULL = not known, and any revocation counts), verified (when each
+-- address was confirmed), purpose (the campaign's), claim, incarnation, warehouse_read_at,
 -- now, cap_days, any_cap_days (the same for letters of other campaigns). Letters count that were claimed
 -- before these patients were locked (claim_lock.sql), by whichever campaign.
 WITH looked AS (
@@ -21,7 +23,15 @@ WITH looked AS (
                   AND (known.consents IS NULL OR form.purpose IS NOT NULL)
                   AND (r.revoked_at < CAST(form.signed_at AS timestamptz)) IS NOT TRUE
             ) THEN 'authorization_revoked'
-            WHEN EXISTS (SELECT 1 FROM suppression s WHERE s.recipient = known.recipient) THEN 'address_suppressed'
+            WHEN EXISTS (SELECT 1 FROM suppression s
+                         WHERE s.recipient = known.recipient AND s.lifted_at IS NULL
+                           AND (s.expires_at > CAST(:now AS timestamptz)) IS NOT FALSE
+                           AND (CAST(known.verified_at AS timestamptz) > s.at) IS NOT TRUE)
+                 THEN 'address_suppressed'
+            WHEN EXISTS (SELECT 1 FROM suppression s
+                         WHERE s.patient = l.patient AND s.purpose = :purpose AND s.lifted_at IS NULL
+                           AND (s.expires_at > CAST(:now AS timestamptz)) IS NOT FALSE)
+                 THEN 'complained'
             -- Whatever run composed them: never two letters within the cap, of this campaign or not.
             WHEN EXISTS (SELECT 1 FROM letter o
                          WHERE o.patient = l.patient
@@ -34,8 +44,8 @@ WITH looked AS (
             ELSE known.reason
         END AS reason
     FROM unnest(CAST(:letter_ids AS uuid[]), CAST(:recipients AS text[]), CAST(:reasons AS text[]),
-                CAST(:consents AS text[]))
-        AS known (letter_id, recipient, reason, consents)
+                CAST(:consents AS text[]), CAST(:verified AS text[]))
+        AS known (letter_id, recipient, reason, consents, verified_at)
     JOIN letter l ON l.letter_id = known.letter_id
     WHERE l.state IN ('composed', 'deferred')
       AND l.rehearsal IS NULL

@@ -154,7 +154,7 @@ def test_there_is_one_dag_per_campaign_and_no_error(parsed: dict[str, Any]) -> N
     assert parsed["errors"] == {}
     assert sorted(parsed["dags"]) == [
         "reengage_appointment_reminder", "reengage_audit", "reengage_health_education",
-        "reengage_medication_reminder",
+        "reengage_medication_reminder", "reengage_responses",
     ]  # fmt: skip
 
 
@@ -256,7 +256,9 @@ def test_assets_draw_the_way_from_the_warehouse_to_the_outbox(dag: dict[str, Any
 
 
 def test_a_broken_campaign_has_no_dag_and_the_sound_ones_load(spoiled: dict[str, Any]) -> None:
-    assert sorted(spoiled["dags"]) == ["reengage_appointment_reminder", "reengage_audit"]
+    assert sorted(spoiled["dags"]) == [
+        "reengage_appointment_reminder", "reengage_audit", "reengage_responses",
+    ]  # fmt: skip
 
 
 def test_broken_campaigns_show_as_the_one_import_error_with_file_line_and_fix(

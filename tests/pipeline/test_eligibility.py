@@ -131,7 +131,7 @@ def test_the_medicine_that_may_be_named_is_chosen(days: dict[str, Day]) -> None:
 
 # --- the table itself ---
 
-NEEDS_THE_STORE = {"address_suppressed", "already_written", "frequency_cap"}
+NEEDS_THE_STORE = {"address_suppressed", "complained", "already_written", "frequency_cap"}
 ONLY_LATER = {"deceased"}
 """Whoever died by the day is no candidate; the last look and `why` tell it."""
 

@@ -47,6 +47,8 @@ OWN_CAMPAIGNS = (
     "ledgered",
     "audited",
     "paused",
+    "returned",
+    "left_alone",
 )
 RUN_SECONDS = 120
 

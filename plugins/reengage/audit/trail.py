@@ -29,9 +29,12 @@ WHAT = {
     "verify": "Derives the whole ledger again from its bytes and compares it with its checkpoints.",
     "checkpoint": "Signs what the ledger is, and puts it where its writers cannot change it.",
     "archive": "Copies the ledger to the archive, where nothing is written twice.",
+    "imap": "Reads the mailbox that letters come back to, and does what follows from it.",
+    "maildir": "Reads the Maildir that letters come back to, and does what follows from it.",
+    "spool": "Reads vendors' signed events about letters, and does what follows from them.",
     "reconcile": "Compares the ledger with Airflow's account of what ran, and closes what died.",
 }
-"""What each task of the audit does."""
+"""What each task does that is not of a campaign."""
 
 
 def record(

@@ -176,6 +176,14 @@ def unknown(options: Namespace) -> int:
     return action(options, HOME)
 
 
+def suppressions(options: Namespace) -> int:
+    """List who is left alone and why, end one."""
+    from reengage.cli import suppressions as held
+
+    action: Callable[[Namespace, Path], int] = getattr(held, options.action)
+    return action(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns

@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_ledger(commands)
     _add_keys(commands)
     _add_unknown(commands)
+    _add_suppressions(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -208,6 +209,19 @@ def _add_unknown(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
 
 
+def _add_suppressions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    held = commands.add_parser("suppressions", help="addresses and patients that are left alone")
+    actions = held.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all in force, the newest first")
+    listing.set_defaults(action="list_")
+    listing.add_argument("--json", action="store_true", help="an array, one object each")
+    lift = actions.add_parser("lift", help="end one; letters go there again")
+    lift.add_argument(
+        "suppression", type=_letter, metavar="SUPPRESSION", help="its id, as the list has it"
+    )
+    lift.add_argument("--because", required=True, help="what was looked at; names nobody")
+
+
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     told = actions.add_parser("disclosures", help="accounting of disclosures, 45 CFR 164.528")
     told.add_argument("--patient", required=True, help=_PATIENT)
@@ -257,7 +271,7 @@ def _letter(value: str) -> UUID:
     try:
         return UUID(value)
     except ValueError:
-        raise argparse.ArgumentTypeError("write a letter's id, as `unknown list` has it") from None
+        raise argparse.ArgumentTypeError("write an id, as the list has it") from None
 
 
 def _index(value: str) -> int:

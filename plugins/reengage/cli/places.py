@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from reengage import store as stores
 from reengage.embedded import postgres
 from reengage.embedded.layout import Layout
-from reengage.settings import journal_path
+from reengage.settings import SUPPRESSIONS, journal_path
 
 
 @contextmanager
@@ -50,3 +50,8 @@ def keyring(home: Path) -> Path:
 def journal(home: Path) -> Path:
     """The journal of refusals."""
     return journal_path(keyring(home))
+
+
+def suppressions(home: Path) -> Path:
+    """The journal of suppressions, beside it."""
+    return journal(home).with_name(SUPPRESSIONS)

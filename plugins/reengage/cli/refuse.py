@@ -20,7 +20,7 @@ from rich.console import Console
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from reengage import refusals, store
+from reengage import refusals, store, suppressions
 from reengage.cli import places
 from reengage.cli.actor import note_access
 from reengage.errors import ConfigurationError, LedgerError
@@ -54,6 +54,7 @@ def journal(options: Namespace, home: Path) -> int:
     with places.store(home) as engine, engine.begin() as connection:
         store.require_keyring(connection, open_keyring(places.keyring(home)))
         learnt = refusals.mend(connection, places.journal(home))
+        suppressions.mend(connection, places.suppressions(home))
     Console().print(f"journal and store are one again; the store learnt of {learnt:,} refusals")
     return 0
 

@@ -49,7 +49,7 @@ def list_(options: Namespace, home: Path) -> int:
 
 def resolve(options: Namespace, home: Path) -> int:
     """A person says what became of a letter, and why they know."""
-    ground = _ground(options.because)
+    ground = ground_of(options.because)
     keyring = open_keyring(places.keyring(home))
     with places.store(home) as engine, engine.begin() as connection:
         store.require_keyring(connection, keyring)
@@ -85,7 +85,8 @@ def _resolve(
     note_access(connection, keyring, "resolved", f"unknown/{letter}", detail)
 
 
-def _ground(because: str) -> str:
+def ground_of(because: str) -> str:
+    """What was looked at, in one line that names nobody. Raises ConfigurationError."""
     ground = " ".join(because.split())
     if not 3 <= len(ground) <= _LONGEST or _NAMES_SOMEBODY.search(ground):
         raise ConfigurationError(

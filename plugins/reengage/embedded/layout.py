@@ -44,6 +44,11 @@ class Layout:
         return self.var / "rehearsal"
 
     @property
+    def returns(self) -> Path:
+        """Maildir of what comes back; the embedded relay itself returns nothing."""
+        return self.var / "returns"
+
+    @property
     def certificates(self) -> Path:
         """The embedded relay's own certificate authority."""
         return self.var / "certificates"
@@ -95,7 +100,8 @@ class Layout:
         self.var.chmod(self.var.stat().st_mode & 0o711)
         for directory in (
             self.airflow, self.maildir, self.rehearsal, self.certificates, self.logs,
-            self.lineage.parent, self.processes, self.correspondents,
+            self.lineage.parent, self.processes, self.correspondents, self.returns,
+            self.returns / "new",
         ):  # fmt: skip
             directory.mkdir(exist_ok=True, mode=0o700)
             directory.chmod(0o700)

@@ -257,6 +257,7 @@ def _variables(
         "RELAY_URL_EMBEDDED": relay.url,
         "RELAY_TRUST": relay.ca,
         "REHEARSAL_MAILDIR": layout.rehearsal,
+        "RETURNS_MAILDIR": layout.returns,
         "PINNED_NOW": pinned_now(layout, job).isoformat(),
     }
     if made_up:

@@ -139,11 +139,15 @@ SHARED: Mapping[str, Table] = {
         table="revocation",
     ),
     "suppression": Table(
-        "Addresses that mail came back from.",
+        "Addresses that letters came back from, and patients who complained.",
         (
-            Field("recipient", "text", "keyed pseudonym of the address"),
+            Field("recipient", "text", "keyed pseudonym of the address; null = of a patient"),
+            Field("patient", "text", "keyed pseudonym"),
+            Field("purpose", "text", "of the campaigns that are suppressed for the patient"),
             Field("reason", "text", "why"),
             Field("at", "timestamptz", "since when"),
+            Field("expires_at", "timestamptz", "when it ends by itself"),
+            Field("lifted_at", "timestamptz", "when somebody ended it"),
         ),
         table="suppression",
     ),

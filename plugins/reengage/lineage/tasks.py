@@ -17,7 +17,7 @@ from reengage.lineage.statements import asked, deciding, facts_of_the_gate
 _OWN_STANDING = (
     ("opt_out", ("patient", "campaign")),
     ("revocation", ("patient", "purpose", "revoked_at")),
-    ("suppression", ("recipient",)),
+    ("suppression", ("recipient", "patient", "purpose", "expires_at", "lifted_at")),
 )
 """What our own store knows against writing to somebody."""
 

@@ -176,6 +176,9 @@ def _own_standing(
             "recipients": [recipient_pseudonym(run, one.row["recipient"]) for one in prepared],
             "consents": [_consents(one) for one in prepared],
             "campaign": run.campaign.slug,
+            "verified": [_verified(one) for one in prepared],
+            "purpose": run.campaign.purpose,
+            "now": run.settings.now(),
             "day": run.day,
             "live": live,
             "known_until": asking(run)["ends"] if run.day < run.today() and not live else None,
@@ -189,6 +192,12 @@ def _own_standing(
 def _consents(one: Decided) -> str:
     """Purpose to the signing of the form that counts, also of who is excluded, as JSON."""
     return json.dumps({form["purpose"]: form["signed_at"] for form in one.evidence["forms"]})
+
+
+def _verified(one: Decided) -> str | None:
+    """When the patient's address was confirmed; a representative's is never free by itself."""
+    verified: str | None = None if one.evidence["minor"] else one.evidence["verified_at"]
+    return verified
 
 
 def calendar_period(run: Run) -> str:

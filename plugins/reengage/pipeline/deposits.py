@@ -16,14 +16,20 @@ from sqlalchemy import Connection, text
 
 from reengage.errors import ConfigurationError
 from reengage.keys import Keyring
+from reengage.opt_outs import link_digest, opt_out_token
 from reengage.pipeline.run import Run
 
 if TYPE_CHECKING:
     from reengage.pipeline.outbox import Queued
 
 
+OPT_OUT_YEARS = 6
+"""For how long the link of a letter opts out (EML-26 asks for 30 days at least)."""
+
+
 def leave(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
     """Leave what these letters are to be picked up by; a second claim begins its time anew."""
+    _leave_links(connection, run, letters)
     for one in letters:
         if one.letter.deposit is None:
             continue
@@ -43,6 +49,27 @@ def leave(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
                 "expires_at": _expires(run),
             },
         )
+
+
+def _leave_links(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
+    """Bound to patient and campaign; the store has a digest only, so that it opens none."""
+    if not letters:
+        return
+    connection.execute(
+        text(
+            "INSERT INTO opt_out_link (token, patient, campaign, valid_until)"
+            " SELECT token, patient, CAST(:campaign AS text), CAST(:valid_until AS timestamptz)"
+            " FROM unnest(CAST(:tokens AS bytea[]), CAST(:patients AS text[]))"
+            " AS one (token, patient)"
+            " ON CONFLICT (token) DO UPDATE SET valid_until = excluded.valid_until"
+        ),
+        {
+            "campaign": run.campaign.slug,
+            "valid_until": run.settings.now() + timedelta(days=366 * OPT_OUT_YEARS),
+            "tokens": [link_digest(opt_out_token(run.keyring, one.identity)) for one in letters],
+            "patients": [run.pseudonym(one.letter.patient_key) for one in letters],
+        },
+    )
 
 
 def remove_expired(connection: Connection, now: datetime) -> int:

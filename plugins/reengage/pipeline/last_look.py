@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +46,8 @@ class LastLook:
     """Those that may no longer go, with the first reason."""
     consents: dict[UUID, dict[str, str | None]]
     """Of the others, purpose to the signing of the form that counts."""
+    verified: dict[UUID, str] = field(default_factory=dict)
+    """Of the others, when the address was confirmed; none of a representative's."""
 
 
 def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastLook:
@@ -67,7 +69,12 @@ def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastL
         for number, one in enumerate(letters, start=1)
         if one.letter_id not in denied
     }
-    return LastLook(denied, consents)
+    verified = {
+        one.letter_id: found[number][0].verified_at
+        for number, one in enumerate(letters, start=1)
+        if one.letter_id in consents and found[number][0].verified_at
+    }
+    return LastLook(denied, consents, verified)
 
 
 def _reason_against(

@@ -159,6 +159,7 @@ def claim(
     consents: Mapping[UUID, Mapping[str, str | None]],
     warehouse_read_at: datetime,
     baa_id: str,
+    verified: Mapping[UUID, str] | None = None,
 ) -> list[Queued]:
     """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
 
@@ -167,15 +168,12 @@ def claim(
 
     `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`; `consents`
     purpose to the signing of the form that counts: a revocation of it that we know of counts from
-    then on, and any where the letter is not in it (PRV-06).
-    Until the caller's transaction ends no other claim looks at these patients, of whichever
-    campaign: the later one sees this one's letters and keeps to its caps.
+    then on, and any where the letter is not in it (PRV-06); `verified` when the address was
+    confirmed (PRV-23). Until the caller's transaction ends no other claim looks at these patients:
+    the later one, of whichever campaign, sees this one's letters and keeps to its caps.
     Raises StoreError when nothing moved: the reading is too old, or another try is at work.
     """
-    connection.execute(
-        text(load_sql(run.settings.home, "outbox/claim_lock.sql")),
-        {"letter_ids": [one.letter_id for one in letters]},
-    )
+    _lock_patients(connection, run, letters)
     moved = connection.execute(
         text(load_sql(run.settings.home, "outbox/claim.sql")),
         {
@@ -186,6 +184,8 @@ def claim(
                 json.dumps(found) if (found := consents.get(one.letter_id)) else None
                 for one in letters
             ],
+            "verified": [(verified or {}).get(one.letter_id) for one in letters],
+            "purpose": run.campaign.purpose,
             "claim": token,
             "incarnation": incarnation(connection),
             "warehouse_read_at": warehouse_read_at,
@@ -207,6 +207,13 @@ def claim(
     leave(connection, run, claimed)
     intend(connection, run, sorted(ids), baa_id)
     return claimed
+
+
+def _lock_patients(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
+    connection.execute(
+        text(load_sql(run.settings.home, "outbox/claim_lock.sql")),
+        {"letter_ids": [one.letter_id for one in letters]},
+    )
 
 
 def defer(connection: Connection, letters: Sequence[Queued], reason: str) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from reengage import checks, refusals, relay, store
+from reengage import checks, refusals, relay, store, suppressions
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
@@ -179,6 +179,7 @@ def _record(run: Run, dag_run_id: str, baa_id: str, *, requires_tls: bool) -> No
     with run.store.begin() as connection:
         store.require_keyring(connection, run.keyring)
         refusals.replay(connection, run.settings.journal_path)  # SEC-08
+        suppressions.replay(connection, run.settings.suppressions_path)
         connection.execute(
             statement,
             {

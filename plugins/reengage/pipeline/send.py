@@ -24,7 +24,7 @@ from uuid import UUID, uuid4, uuid5
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from reengage import refusals, relay
+from reengage import refusals, relay, suppressions
 from reengage.errors import StoreError
 from reengage.pipeline import attempts, breaker, outbox, pacing, window
 from reengage.pipeline.facts import disclosed
@@ -36,6 +36,7 @@ from reengage.pipeline.stopping import polite
 from reengage.pipeline.trail import complete
 from reengage.pipeline.turns import Turns
 from reengage.pipeline.ways import means_by
+from reengage.return_path import return_path
 from reengage.sealing.way import Means
 
 LOOK_SECONDS = 60
@@ -204,6 +205,7 @@ class _Sender:
         self._ensure_relay()  # before the claim: a relay that is down claims nothing
         # What a store restored from a backup, or a recording that died, has yet to learn (SEC-08).
         refusals.replay(self._connection, self._run.settings.journal_path)
+        suppressions.replay(self._connection, self._run.settings.suppressions_path)
         self._connection.commit()
         read_at = outbox.clock(self._connection)
         look = last_look(self._run, letters, self._means())
@@ -214,6 +216,7 @@ class _Sender:
             token=self._token,
             denied=look.denied,
             consents=look.consents,
+            verified=look.verified,
             warehouse_read_at=read_at,
             baa_id=baa_id,
         )
@@ -250,7 +253,7 @@ class _Sender:
         self._offered += 1
         try:
             outcome = connection.send(
-                self._run.practice.from_address,
+                return_path(self._run.practice, self._run.keyring, queued.letter_id),
                 queued.letter.recipient,
                 queued.letter.message,
                 envid=queued.letter_id.hex,

@@ -18,12 +18,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from reengage.errors import LedgerError, ReengageError, StoreError
+from reengage.errors import ReengageError, StoreError
 from reengage.keys import Keyring
-from reengage.ledger.accounting import letters_of
-from reengage.ledger.append import append
-from reengage.ledger.records import Record
 from reengage.pipeline.deposits import remove
+from reengage.pipeline.superseding import supersede
 from reengage.pipeline.traces import Trace
 
 Verdict = Literal["sent", "refused"]
@@ -140,19 +138,15 @@ def resolve(
         )
     if verdict == "refused":
         remove(connection, [letter_id])
-    last = [one for one in letters_of(connection, moved.patient) if _is(one.said, letter_id)]
-    if not last:
-        raise LedgerError(
-            f"the ledger has no record of letter {letter_id}, which is not resolved therefore; run"
-            " `python -m reengage ledger verify`"
-        )
-    said = {
-        **last[0].said,
-        "outcome": verdict,
-        "reason": moved.reason,
-        "transport": {**moved.evidence, "ground": ground},
-    }
-    append(connection, keyring, [Record("disclosure", said)])
+    supersede(
+        connection,
+        keyring,
+        moved.patient,
+        letter_id,
+        outcome=verdict,
+        reason=moved.reason,
+        transport={**moved.evidence, "ground": ground},
+    )
 
 
 def overdue(letters: Iterable[Unknown], alert_days: Mapping[str, int]) -> list[Unknown]:
@@ -170,7 +164,3 @@ def require_resolved(late: Sequence[Unknown]) -> None:
             f" days): {named}{more}; find out what became of them with `python -m reengage unknown"
             " evidence` and resolve them; they are never sent again"
         )
-
-
-def _is(said: Mapping[str, object], letter_id: UUID) -> bool:
-    return said.get("letter") == str(letter_id)

@@ -1,0 +1,1 @@
+"""What comes back: bounces, complaints, opt-outs by mail, replies, and what follows."""

@@ -5,14 +5,18 @@ many = Many.put(store_url, {"write": 900, "holdout": 300})   # a campaign's year
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 from daily import Practice
-from reengage.campaigns import load_campaign
+from reengage.campaigns import Campaign, load_campaign
+from reengage.keys import open_keyring
 from reengage.outcomes.observe import Observed, observe
 from reengage.outcomes.publish import Published, publish
 from reengage.pipeline.run import Run
@@ -20,6 +24,7 @@ from reengage.settings import HOME, Settings
 from sqlalchemy import Engine, create_engine, text
 
 EDUCATION = "health_education"
+_VARIANTS = "variants: {experiment: try, weights: {plain: 1, warm: 1}, horizon_days: 30}\n"
 REPORT = ("published", "outcome", "effect", "return_curve", "experiment")
 
 
@@ -33,10 +38,12 @@ def enrolled(practice: Practice, now: datetime, campaign: str = EDUCATION) -> Ru
 
 def observed(practice: Practice, day: date, campaign: str = EDUCATION) -> Observed | None:
     settings = practice.settings
-    found = load_campaign(settings.home, campaign)
-    from reengage.keys import open_keyring
+    return observe(settings, open_keyring(settings.keyring), _loaded(settings.home, campaign), day)
 
-    return observe(settings, open_keyring(settings.keyring), found, day)
+
+@lru_cache(maxsize=8)
+def _loaded(home: Path, campaign: str) -> Campaign:
+    return load_campaign(home, campaign)
 
 
 def published(practice: Practice, day: date, campaign: str = EDUCATION) -> Published:
@@ -52,6 +59,23 @@ def known(practice: Practice, day: date) -> dict[str, dict[str, Any]]:
         day=day,
     )
     return {str(row.pop("patient")): row for row in rows}
+
+
+def two_variants(home: Path, variants: str = _VARIANTS) -> None:
+    """The campaign's template twice; the warm one says something else."""
+    folder = home / "templates" / EDUCATION
+    for name in ("plain", "warm"):
+        for language in ("en", "es"):
+            shutil.copytree(folder / language, folder / name / language)
+    for language in ("en", "es"):
+        shutil.rmtree(folder / language)
+        said = folder / "warm" / language / "body.txt"
+        said.write_text("We miss you.\n" + said.read_text("utf-8"), "utf-8")
+        page = folder / "warm" / language / "body.mjml"
+        marked = page.read_text("utf-8").replace("{{ given_name }}", "{{ given_name }}, friend", 1)
+        page.write_text(marked, "utf-8")
+    with (home / "campaigns" / f"{EDUCATION}.yaml").open("a", encoding="utf-8") as file:
+        file.write(variants)
 
 
 @dataclass(frozen=True)
@@ -161,7 +185,8 @@ class Many:
 
 _FOLLOW_UP = (
     "INSERT INTO follow_up (campaign, patient, period, run_id, part, campaign_date, arm,"
-    " experiment, variant, begins_at, counts, language, age_band, service_line, described_on, written_on)"
+    " experiment, variant, begins_at, counts, language, age_band, service_line, described_on,"
+    " written_on)"
     " VALUES ('health_education', :patient, '', :run_id, 0, :day, :arm, :experiment, :variant,"
     " :begins_at, true, :language, :age_band, :service_line, :day,"
     " CASE WHEN :arm = 'write' THEN CAST(:day AS date) END)"

@@ -73,7 +73,7 @@ DOORS = {
     },
     "pybase64": {"sealing.mime"},
     "numpy": {"sealing.mime", "outcomes.intervals", "outcomes.survival"},
-    "scipy": {"outcomes.sequential", "outcomes.survival"},
+    "scipy": {"outcomes.survival"},
     "hvac": {"keys.vault"},
     "requests": {"keys.vault"},
     "boto3": {"keys.aws_kms"},

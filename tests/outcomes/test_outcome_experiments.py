@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from email import message_from_bytes
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from daily import Practice
-from following import Many
+from following import EDUCATION, Many, two_variants
 from reengage import outcome_report
 from reengage.campaigns import load_campaign
 from reengage.errors import ConfigurationError
@@ -25,26 +24,8 @@ from reengage.settings import HOME
 from simulators.smtp import HostileRelay
 from sqlalchemy import text
 
-VARIANTS = "variants: {experiment: try, weights: {plain: 1, warm: 1}, horizon_days: 30}\n"
-SLUG = "health_education"
+SLUG = EDUCATION
 LAST = date(2026, 9, 15)
-
-
-def two_variants(home: Path, variants: str = VARIANTS) -> None:
-    """The campaign's template twice; the warm one says something else."""
-    folder = home / "templates" / SLUG
-    for name in ("plain", "warm"):
-        for language in ("en", "es"):
-            shutil.copytree(folder / language, folder / name / language)
-    for language in ("en", "es"):
-        shutil.rmtree(folder / language)
-        said = folder / "warm" / language / "body.txt"
-        said.write_text("We miss you.\n" + said.read_text("utf-8"), "utf-8")
-        page = folder / "warm" / language / "body.mjml"
-        marked = page.read_text("utf-8").replace("{{ given_name }}", "{{ given_name }}, friend", 1)
-        page.write_text(marked, "utf-8")
-    with (home / "campaigns" / f"{SLUG}.yaml").open("a", encoding="utf-8") as file:
-        file.write(variants)
 
 
 @pytest.fixture

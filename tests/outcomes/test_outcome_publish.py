@@ -106,7 +106,7 @@ def test_what_becomes_known_later_changes_no_earlier_report(many: Many) -> None:
     many.publish(DAYS[5])
     line = everybody(many, DAYS[5], "write", 30)
     assert line.rate is not None
-    assert line.rate > 0.9
+    assert line.rate > 0.7
 
 
 def test_a_day_nobody_asked_about_has_no_report(many: Many) -> None:

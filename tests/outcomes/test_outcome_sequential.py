@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import numpy as np
 import pytest
 from reengage.outcomes.sequential import (
@@ -12,7 +10,6 @@ from reengage.outcomes.sequential import (
     Block,
     always_valid,
     evidence,
-    share_bounds,
 )
 
 DAYS = 90
@@ -72,24 +69,30 @@ def test_a_real_difference_is_found() -> None:
     assert ever.mean() > 0.9
 
 
-def test_the_always_valid_interval_holds_at_every_look_together() -> None:
+@pytest.mark.parametrize(("rate_a", "rate_b"), [(0.2, 0.3), (0.1, 0.1), (0.03, 0.05)])
+def test_the_always_valid_interval_holds_at_every_look_together(
+    rate_a: float, rate_b: float
+) -> None:
+    """From where a report tells it: more than ten of each kind."""
     rng = np.random.default_rng(7)
     held = 0
-    for _ in range(150):
-        a, b = rng.binomial(10, 0.2, 30), rng.binomial(10, 0.3, 30)
-        totals = accumulate(
-            (Block(10, int(x), 10, int(y)) for x, y in zip(a, b, strict=True)), initial=NOBODY
-        )
-        bounds = [always_valid(total)[1:] for total in list(totals)[1:]]
-        held += all(low <= -0.1 <= high for low, high in bounds)
-    assert held >= 0.95 * 150
+    for _ in range(300):
+        a, b = rng.binomial(20, rate_a, DAYS), rng.binomial(20, rate_b, DAYS)
+        total, misses = NOBODY, False
+        for x, y in zip(a, b, strict=True):
+            total += Block(20, int(x), 20, int(y))
+            if min(total.returned_a, total.returned_b) > 10:
+                _, low, high = always_valid(total)
+                misses = misses or not low <= rate_a - rate_b <= high
+        held += not misses
+    assert held >= 0.95 * 300
 
 
-def test_bounds_of_a_share_include_what_was_seen_and_narrow_with_it() -> None:
-    assert share_bounds(0, 20, 0.05)[0] == 0.0
-    assert share_bounds(20, 20, 0.05)[1] == 1.0
-    narrow, wide = share_bounds(300, 1000, 0.05), share_bounds(30, 100, 0.05)
-    assert wide[0] < narrow[0] < 0.3 < narrow[1] < wide[1]
+def test_the_interval_narrows_and_leaves_zero_out_where_the_evidence_is_strong() -> None:
+    few, many = (always_valid(Block(n, n // 5, n, n // 3)) for n in (300, 3000))
+    assert few[1] < many[1] < many[2] < 0
+    assert many[2] - many[1] < few[2] - few[1]
+    assert always_valid(Block(50, 0, 50, 0))[0] == 0.0
 
 
 def test_a_block_without_patients_of_one_variant_waits_for_the_next() -> None:

@@ -98,7 +98,9 @@ class ObserveOperator(OutcomesOperator):
         from reengage.outcomes.observe import observe
 
         observed = observe(settings, open_keyring(settings.keyring), campaign, day)
-        return observed and {"asked": observed.asked, "changed": observed.changed}
+        if observed is None:
+            return None
+        return {"asked": observed.asked, "changed": observed.changed}
 
 
 class PublishOperator(OutcomesOperator):

@@ -8,7 +8,7 @@ what everybody gets from the next run on, whatever the campaign's file says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -183,8 +183,8 @@ def _latest(
         ),
         {"campaign": campaign, "experiment": experiment, "before": before},
     ).mappings()
-    row: Mapping[str, object] | None = found.one_or_none()
-    return Reading(**row) if row is not None else None  # type: ignore[arg-type]
+    row = found.one_or_none()
+    return Reading(**row) if row is not None else None
 
 
 def _kept(connection: Connection, campaign: str, experiment: str, day: date) -> str | None:

@@ -118,8 +118,8 @@ def effects(lines: Sequence[Line]) -> Iterable[dict[str, object]]:
             key = (line.slice, line.level, line.horizon_days)
             by_group.setdefault(key, {})[line.arm] = line
     for (slice_, level, horizon), arms in sorted(by_group.items()):
-        key = {"slice": slice_, "level": level, "horizon_days": horizon}
-        yield key | _effect(arms.get("write"), arms.get("holdout"))
+        group: dict[str, object] = {"slice": slice_, "level": level, "horizon_days": horizon}
+        yield group | _effect(arms.get("write"), arms.get("holdout"))
 
 
 def _effect(write: Line | None, holdout: Line | None) -> dict[str, object]:

@@ -6,7 +6,6 @@ campaign: a try that dies in between has its START, and the audit closes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,5 +87,5 @@ def datasets_of(task: str, home: Path) -> tuple[list[Dataset], list[Dataset]]:
     return [table("outcomes/followed", tables.FOLLOWED), *views], [known]
 
 
-def _documented(task: str) -> Mapping[str, Any]:
+def _documented(task: str) -> dict[str, Any]:
     return base.facet("job_documentation", description=WHAT[task], contentType="text/plain")

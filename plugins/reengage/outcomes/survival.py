@@ -8,12 +8,9 @@ than 10 came back (PRV-27).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from scipy.stats import CensoredData, ecdf
+from math import isnan
 
 from reengage.outcomes.cells import HORIZONS
 from reengage.outcomes.suppression import SMALL, is_clear
@@ -77,28 +74,23 @@ def _days(lasted: Sequence[Lasted], horizons: Sequence[int]) -> list[int]:
 
 
 def _estimated(lasted: Sequence[Lasted], days: Sequence[int]) -> list[Point]:
-    came = np.repeat(
-        [one.day for one in lasted if one.came_back],
-        [one.patients for one in lasted if one.came_back],
+    from lifelines import KaplanMeierFitter  # brings matplotlib, which only this task needs
+
+    fitter = KaplanMeierFitter(alpha=0.05).fit(
+        [one.day for one in lasted],
+        [one.came_back for one in lasted],
+        weights=[one.patients for one in lasted],
     )
-    seen = np.repeat(
-        [one.day for one in lasted if not one.came_back],
-        [one.patients for one in lasted if not one.came_back],
-    )
-    if not came.size:
-        return [Point(day, 0.0, 0.0, 0.0) for day in days]
-    away = ecdf(CensoredData(uncensored=came, right=seen)).sf
-    with warnings.catch_warnings():  # where everybody is at risk the interval is a point
-        warnings.simplefilter("ignore", RuntimeWarning)
-        bounds = away.confidence_interval(confidence_level=0.95, method="log-log")
-    points = []
-    for day in days:
-        # Of days 0 to d-1: scipy's function at d-1 is after the events of that day.
-        share, low, high = (
-            float(1 - np.atleast_1d(one.evaluate(day - 1))[0])
-            for one in (away, bounds.high, bounds.low)
-        )
-        points.append(
-            Point(day, share, share if np.isnan(low) else low, share if np.isnan(high) else high)
-        )
-    return points
+    # Of days 0 to d-1: the estimate at d-1 is after the events of that day.
+    at = fitter.survival_function_.index.searchsorted([day - 1 for day in days], side="right") - 1
+    away = fitter.survival_function_.iloc[at, 0]
+    bounds = fitter.confidence_interval_survival_function_.iloc[at]
+    return [
+        Point(day, float(1 - share), _or(1 - high, 1 - share), _or(1 - low, 1 - share))
+        for day, share, (low, high) in zip(days, away, bounds.to_numpy(), strict=True)
+    ]
+
+
+def _or(bound: float, share: float) -> float:
+    """The bound, or the share where it has none: before the first event, after the last."""
+    return float(share) if isnan(bound) else float(bound)

@@ -4,7 +4,14 @@
 -- known later is not known), until (instant up to which the warehouse told everything on that day).
 -- `mature`: how many of the horizons of 30, 60, 90 and 180 days of 24 hours are over; `returned`,
 -- `booked`, `kept`: the first of them that it lies within, 0 = none.
-WITH known AS (
+WITH newest AS MATERIALIZED (
+    SELECT DISTINCT ON (o.follow_up_id) o.*
+    FROM outcome AS o JOIN follow_up AS f ON f.follow_up_id = o.follow_up_id
+    WHERE o.known_on <= :day AND f.campaign = :campaign AND f.counts
+      AND f.begins_at >= :began AND f.begins_at < :ended
+    ORDER BY o.follow_up_id, o.known_on DESC
+),
+known AS (
     SELECT f.arm, f.experiment || '/' || f.variant AS variant, f.begins_at,
         CASE WHEN f.described_on <= :day THEN f.language END AS language,
         CASE WHEN f.described_on <= :day THEN f.age_band END AS age_band,
@@ -12,10 +19,7 @@ WITH known AS (
         o.returned_at, o.booked_at, o.appointment_at, o.kept,
         coalesce(f.written_on <= :day, false) AS written
     FROM follow_up AS f
-    LEFT JOIN LATERAL (
-        SELECT * FROM outcome WHERE outcome.follow_up_id = f.follow_up_id AND outcome.known_on <= :day
-        ORDER BY outcome.known_on DESC LIMIT 1
-    ) AS o ON true
+    LEFT JOIN newest AS o ON o.follow_up_id = f.follow_up_id
     WHERE f.campaign = :campaign AND f.counts
       AND f.begins_at >= :began AND f.begins_at < :ended AND f.begins_at < CAST(:until AS timestamptz)
 )

@@ -1,7 +1,14 @@
 -- How long each follow-up lasted, as it was known on a day: to the day on which the patient came back,
 -- or to the last on which it is known that they did not (end of what the warehouse told, death, 180
 -- days). Counted by day. Parameters as in outcome_cells.sql.
-WITH known AS (
+WITH newest AS MATERIALIZED (
+    SELECT DISTINCT ON (o.follow_up_id) o.*
+    FROM outcome AS o JOIN follow_up AS f ON f.follow_up_id = o.follow_up_id
+    WHERE o.known_on <= :day AND f.campaign = :campaign AND f.counts
+      AND f.begins_at >= :began AND f.begins_at < :ended
+    ORDER BY o.follow_up_id, o.known_on DESC
+),
+known AS (
     SELECT f.arm, f.begins_at, o.returned_at,
         least(
             f.begins_at + INTERVAL '4320 hours',
@@ -9,10 +16,7 @@ WITH known AS (
             CAST(o.died_on AS timestamp) AT TIME ZONE 'UTC'
         ) AS seen_until
     FROM follow_up AS f
-    LEFT JOIN LATERAL (
-        SELECT * FROM outcome WHERE outcome.follow_up_id = f.follow_up_id AND outcome.known_on <= :day
-        ORDER BY outcome.known_on DESC LIMIT 1
-    ) AS o ON true
+    LEFT JOIN newest AS o ON o.follow_up_id = f.follow_up_id
     WHERE f.campaign = :campaign AND f.counts
       AND f.begins_at >= :began AND f.begins_at < :ended AND f.begins_at < CAST(:until AS timestamptz)
 )

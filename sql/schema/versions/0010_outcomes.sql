@@ -24,7 +24,7 @@ CREATE TABLE follow_up (
     UNIQUE (campaign, patient, period)
 );
 CREATE INDEX follow_up_by_begin ON follow_up (campaign, begins_at);
-CREATE INDEX follow_up_by_run ON follow_up (run_id);
+CREATE INDEX follow_up_by_run ON follow_up (run_id, part);
 
 CREATE TABLE follow_up_key (                   -- which patients these are; gone when no day is left to ask
     run_id uuid NOT NULL REFERENCES run,

@@ -70,7 +70,7 @@ fix: .venv/.locked ## Repair style, write the files that are generated from code
 	@$(PY) -m reengage generate
 
 .PHONY: bench
-bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger or seal
+bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal or outcomes
 	@$(PY) bench/$(WHAT).py
 
 .PHONY: lock

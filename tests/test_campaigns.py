@@ -134,7 +134,7 @@ FAULTS = {
     "not a number": ("0.1", ".nan", [19], "holdout_share: input should be"),
     "a slug that the audit has": (
         "slug: health_education", "slug: audit", [4],
-        "a DAG of the ledger's has this name; take another",
+        "a DAG of our own has this name; take another",
     ),
     "a slug unlike the file": (
         "slug: health_education", "slug: health_educations", [4],

@@ -31,6 +31,7 @@ from reengage.delivery import Breaker, Retry
 from reengage.errors import ConfigurationError
 from reengage.settings import vendors_path
 from reengage.templates import check_template
+from reengage.variants import Variants
 from reengage.vendors import load_vendors
 from reengage.yamlfile import FileError, LoadedFile, Problem, load_yaml, validate
 
@@ -163,6 +164,7 @@ class Campaign(_Strict):
     holdout_share: float = Field(
         ge=0, le=0.5, description="share of eligible patients not written to, for comparison"
     )
+    variants: Variants | None = Field(None, description="two templates, compared; null = one")
     send_window: SendWindow = Field(
         description="hours in which letters may leave, in each patient's own time zone"
     )
@@ -180,8 +182,8 @@ class Campaign(_Strict):
     @field_validator("slug")
     @classmethod
     def _is_free(cls, value: str) -> str:
-        if value in ("audit", "ledger_mirror"):
-            raise ValueError("a DAG of the ledger's has this name; take another")
+        if value in ("audit", "ledger_mirror", "outcomes"):
+            raise ValueError("a DAG of our own has this name; take another")
         return value
 
     @field_validator("schedule")
@@ -207,6 +209,11 @@ class Campaign(_Strict):
     def dag_id(self) -> str:
         """Its DAG in Airflow."""
         return f"reengage_{self.slug}"
+
+    def folders(self) -> dict[str | None, str]:
+        """Variant -> folder in templates/; the key is None where there is one template only."""
+        names = self.variants.weights if self.variants else [None]
+        return {name: f"{self.template}/{name}" if name else self.template for name in names}
 
     def next_run(self, after: datetime) -> datetime:
         """When its schedule starts it next, after an instant in its time zone."""
@@ -337,5 +344,7 @@ def _outside_problems(home: Path, file: LoadedFile, campaign: Campaign) -> list[
     if campaign.template == "portal":
         message = "templates/portal is the notice of a letter at the portal; name another template"
         problems.append(file.problem(("template",), message))
-    found = check_template(home, campaign.template, campaign.languages, campaign.fields)
-    return problems + [file.problem(("template",), message) for message in found]
+    for folder in campaign.folders().values():
+        found = check_template(home, folder, campaign.languages, campaign.fields)
+        problems += [file.problem(("template",), message) for message in found]
+    return list(dict.fromkeys(problems))  # a fault in a part that variants share is told once

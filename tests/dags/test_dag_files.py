@@ -154,7 +154,7 @@ def test_there_is_one_dag_per_campaign_and_no_error(parsed: dict[str, Any]) -> N
     assert parsed["errors"] == {}
     assert sorted(parsed["dags"]) == [
         "reengage_appointment_reminder", "reengage_audit", "reengage_health_education",
-        "reengage_medication_reminder", "reengage_responses",
+        "reengage_medication_reminder", "reengage_outcomes", "reengage_responses",
     ]  # fmt: skip
 
 
@@ -252,12 +252,31 @@ def test_assets_draw_the_way_from_the_warehouse_to_the_outbox(dag: dict[str, Any
     }
 
 
+# --- who came back ---
+
+
+def test_nothing_is_reported_unless_the_warehouse_was_asked(parsed: dict[str, Any]) -> None:
+    tasks = parsed["dags"]["reengage_outcomes"]["tasks"]
+    assert {name: task["downstream"] for name, task in tasks.items()} == {
+        "observe": ["publish"], "publish": [],
+    }  # fmt: skip
+    assert {task["rule"] for task in tasks.values()} == {"all_success"}
+    assert {task["retries"] for task in tasks.values()} == {2}
+
+
+def test_outcomes_run_daily_and_nobody_has_to_switch_them_on(parsed: dict[str, Any]) -> None:
+    outcomes = parsed["dags"]["reengage_outcomes"]
+    assert outcomes["cron"].split(" ", 2)[2] == "* * *"
+    assert (outcomes["catchup"], outcomes["max_active_runs"]) == (False, 1)
+    assert (outcomes["paused"], outcomes["params"]) == (False, {"as_of": None})
+
+
 # --- with broken campaigns ---
 
 
 def test_a_broken_campaign_has_no_dag_and_the_sound_ones_load(spoiled: dict[str, Any]) -> None:
     assert sorted(spoiled["dags"]) == [
-        "reengage_appointment_reminder", "reengage_audit", "reengage_responses",
+        "reengage_appointment_reminder", "reengage_audit", "reengage_outcomes", "reengage_responses",
     ]  # fmt: skip
 
 

@@ -86,7 +86,11 @@ def clean(options: Namespace) -> int:
 
 
 def report(options: Namespace) -> int:
-    """Print the funnel, as tables or as JSON."""
+    """Print the funnel, or who came back, as tables or as JSON."""
+    if options.campaign:
+        from reengage.cli import outcomes as returns
+
+        return returns.report(options, HOME)
     with places.store(HOME) as engine:
         funnels = reports.read_funnels(engine, HOME, options.as_of)
         if funnels:  # who looked at it is on record before it is shown
@@ -184,6 +188,21 @@ def suppressions(options: Namespace) -> int:
     return action(options, HOME)
 
 
+def outcomes(options: Namespace) -> int:
+    """Ask the warehouse who came back, and make the report of a day."""
+    from reengage.cli import outcomes as returns
+
+    return returns.outcomes(options, HOME)
+
+
+def experiment(options: Namespace) -> int:
+    """Show the comparison of a campaign's variants, or end it."""
+    from reengage.cli import outcomes as returns
+
+    action: Callable[[Namespace, Path], int] = getattr(returns, options.action)
+    return action(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns
@@ -196,7 +215,9 @@ def check(options: Namespace) -> int:
     sound, broken = load_campaigns(HOME)
     problems: list[ReengageError] = [*broken]
     suites = sorted(path.stem for path in (HOME / "expectations").glob("*.json"))
-    templates = sorted({(c.template, language) for c in sound for language in c.languages})
+    templates = sorted(
+        {(f, language) for c in sound for f in c.folders().values() for language in c.languages}
+    )
     steps: list[Callable[[], object]] = [
         partial(load_practice, HOME / "practice.yaml"),
         partial(load_vendors, vendors_path(HOME)),

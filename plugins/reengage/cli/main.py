@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="the funnel of each campaign's latest run")
     report.add_argument("--json", action="store_true", help="an array with one object per campaign")
     report.add_argument("--as-of", type=_day, help="a day's runs instead of the latest")
+    report.add_argument("--campaign", help="who came back of this campaign's patients instead")
 
     sample = commands.add_parser("sample", help="write a sample warehouse in Synthea's CSV layout")
     sample.add_argument("directory", type=Path)
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_keys(commands)
     _add_unknown(commands)
     _add_suppressions(commands)
+    _add_outcomes(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -117,6 +119,20 @@ def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentPars
     accept.set_defaults(command="accept_counts")
     accept.add_argument("--campaign", help="only this campaign; without it, all")
     accept.add_argument("--reason", required=True, help="why it is right, for whoever asks later")
+
+
+def _add_outcomes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    outcomes = commands.add_parser("outcomes", help="ask who came back, and make the report")
+    outcomes.add_argument("--as-of", type=_day, help="a day that is over; without it, yesterday")
+
+    experiment = commands.add_parser("experiment", help="the comparison of a campaign's variants")
+    actions = experiment.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="what it says so far; look as often as you like")
+    show.add_argument("campaign")
+    stop = actions.add_parser("stop", help="end it: everybody gets one variant from then on")
+    stop.add_argument("campaign")
+    stop.add_argument("--keep", required=True, help="the variant that everybody gets")
+    stop.add_argument("--because", required=True, help="why, for whoever asks later")
 
 
 def _add_refusals(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

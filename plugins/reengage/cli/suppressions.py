@@ -18,7 +18,7 @@ from rich.table import Table
 from reengage import store, suppressions
 from reengage.cli import places
 from reengage.cli.actor import actor, note_access
-from reengage.cli.unknown import ground_of
+from reengage.cli.grounds import ground_of
 from reengage.keys import open_keyring
 from reengage.suppressions import Suppression
 

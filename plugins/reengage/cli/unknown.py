@@ -7,7 +7,6 @@ ledger before it counts (SEC-15). Neither an address nor a relay's text is shown
 from __future__ import annotations
 
 import json
-import re
 from argparse import Namespace
 from itertools import chain
 from pathlib import Path
@@ -20,14 +19,10 @@ from sqlalchemy import Connection
 from reengage import store
 from reengage.cli import places
 from reengage.cli.actor import note_access, record_access
-from reengage.errors import ConfigurationError
+from reengage.cli.grounds import ground_of
 from reengage.keys import Keyring, open_keyring
 from reengage.pipeline import unknown
 from reengage.pipeline.traces import traces_in
-
-_LONGEST = 200
-# An address, or a number as long as a record's: who writes a ground needs neither.
-_NAMES_SOMEBODY = re.compile(r"@|\d{6}")
 
 
 def list_(options: Namespace, home: Path) -> int:
@@ -83,17 +78,6 @@ def _resolve(
     unknown.resolve(connection, keyring, letter, verdict, ground)
     detail = {"letter": str(letter), "as": verdict, "ground": ground}
     note_access(connection, keyring, "resolved", f"unknown/{letter}", detail)
-
-
-def ground_of(because: str) -> str:
-    """What was looked at, in one line that names nobody. Raises ConfigurationError."""
-    ground = " ".join(because.split())
-    if not 3 <= len(ground) <= _LONGEST or _NAMES_SOMEBODY.search(ground):
-        raise ConfigurationError(
-            f"--because is kept in the ledger for good: write 3 to {_LONGEST} characters on what"
-            " was looked at, without an address, a name or a record's number"
-        )
-    return ground
 
 
 def _as_json(one: unknown.Unknown) -> dict[str, object]:

@@ -66,6 +66,44 @@ DECISION = Table(
     ),
     table="decision",
 )
+FOLLOWED = Table(
+    "Follow-ups: whose arm was drawn, when, and the variant of the template.",
+    (
+        Field("patient", "text", "keyed pseudonym"),
+        Field("period", "text", "keyed: what is written once in"),
+        Field("campaign_date", "date", "the day on which the arm was drawn"),
+        Field("arm", "text", "write or holdout"),
+        Field("variant", "text", "of the campaign's template, where it has two"),
+        Field("begins_at", "timestamptz", "when the arm was drawn"),
+        Field("counts", "boolean", "not begun within the days of an earlier one that counts"),
+    ),
+    table="follow_up",
+)
+KNOWN = Table(
+    "What the warehouse said of each follow-up, by the day on which it was known.",
+    (
+        Field("known_on", "date", "the day"),
+        Field("returned_at", "timestamptz", "first visit after it began"),
+        Field("booked_at", "timestamptz", "first booking made after it began"),
+        Field("appointment_at", "timestamptz", "of that booking, or of the reminder"),
+        Field("kept", "boolean", "whether a visit began on the appointment's day"),
+        Field("died_on", "date", "date of death"),
+    ),
+    table="outcome",
+)
+REPORT = Table(
+    "What analysts read: counts of patients by slice, arm and horizon; small ones are withheld.",
+    (
+        Field("campaign", "text", "slug"),
+        Field("cohort", "int", "year in which the follow-ups began"),
+        Field("as_of", "date", "the day reported on"),
+        Field("enrolled", "bigint", "patients followed"),
+        Field("mature", "bigint", "those whose horizon is over"),
+        Field("returned", "bigint", "those of them who came back within it"),
+    ),
+    phi=False,
+    table="report.outcome",
+)
 LETTER = (
     Field("letter_id", "uuid", "identity of the letter"),
     Field("patient", "text", "keyed pseudonym"),

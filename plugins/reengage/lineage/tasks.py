@@ -151,9 +151,17 @@ def _plan(here: Place) -> Flow:
     decision = here.own("decision", tables.DECISION)
     inputs = [here.batch(), decision, here.own("run", tables.RUN), here.letters()]
     arm = {"arm": [here.source("decision", "patient").direct("TRANSFORMATION", masking=False)]}
+    followed = {
+        "patient": [here.source("batch", "patient_key").direct("TRANSFORMATION", masking=True)],
+        "period": [here.source("batch", "period_key").direct(masking=False)],
+        "arm": arm["arm"],
+    }
     return Flow(
         [*inputs, *here.files(here.campaign_file)],
-        [here.own("decision", tables.DECISION, columnLineage=lineage(arm))],
+        [
+            here.own("decision", tables.DECISION, columnLineage=lineage(arm)),
+            here.own("followed", tables.FOLLOWED, columnLineage=lineage(followed)),
+        ],
     )
 
 

@@ -40,6 +40,8 @@ class Addressed:
     medication_key: str | None = field(default=None, repr=False)
     says: Mapping[str, str] = field(default_factory=dict, repr=False)
     time_zone: str = ""
+    variant: str | None = None
+    """Of the campaign's template, where it has two."""
 
     def to_bytes(self) -> bytes:
         """The content to seal."""
@@ -69,7 +71,7 @@ class Addressed:
 
 _PLAIN = (
     "patient_key", "recipient", "language", "declared", "certificate", "portal_url",
-    "appointment_key", "medication_key", "says", "time_zone",
+    "appointment_key", "medication_key", "says", "time_zone", "variant",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from markupsafe import escape
 from reengage import checks
 from reengage.mail.template_files import FETCHES
 from reengage.pipeline import outbox
-from reengage.pipeline.composing import BLANK, Wording, wordings
+from reengage.pipeline.composing import BLANK, Wording, said_in, wordings
 from reengage.pipeline.opened import Layer, content, layers, links_in, parsed
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
@@ -68,7 +68,7 @@ def facts(
 ) -> dict[str, str | int | bool]:
     """Numbers and yes/no about one letter, over all its layers; no word of it."""
     letter = draft.letter
-    found = layers(run, letter, draft.identity, words[letter.language])
+    found = layers(run, letter, draft.identity, words[said_in(letter.language, letter.variant)])
     outer = found[0].found
     return {
         "message_id": str(outer["Message-ID"]),

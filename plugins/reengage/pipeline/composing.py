@@ -32,15 +32,21 @@ class Wording:
 
 
 def wordings(run: Run) -> dict[str, Wording]:
-    """By language. Raises ConfigurationError when a template does not load."""
+    """By what `said_in` gives. Raises ConfigurationError when a template does not load."""
     home, has_portal = run.settings.home, run.practice.portal is not None
     return {
-        language: Wording(
-            load_template(home, run.campaign.template, language),
+        said_in(language, variant): Wording(
+            load_template(home, folder, language),
             load_template(home, NOTICE, language) if has_portal else None,
         )
+        for variant, folder in run.campaign.folders().items()
         for language in run.campaign.languages
     }
+
+
+def said_in(language: str, variant: str | None) -> str:
+    """What a wording goes by: its language, and its variant where the template has two."""
+    return f"{variant}/{language}" if variant else language
 
 
 def blanks(campaign: Campaign) -> dict[str, str]:

@@ -17,13 +17,14 @@ from reengage import staging
 from reengage.errors import LetterError
 from reengage.keys import DataKey
 from reengage.pipeline.addressed import Addressed
-from reengage.pipeline.composing import Wording, identity_of, message_id, wordings
+from reengage.pipeline.composing import Wording, identity_of, message_id, said_in, wordings
 from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.extract import ENVELOPE
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import complete
+from reengage.pipeline.variants import variants_of
 from reengage.pipeline.ways import choose_way, means_of
 from reengage.sealing.certificates import CertificateFault
 from reengage.sealing.way import Means, NoWay
@@ -41,17 +42,23 @@ def write_letters(run: Run, chunk: Chunk) -> int:
     words = wordings(run)
     written = 0
     with run.store.connect() as connection:
-        means = means_of(connection, run)
+        means, variants = means_of(connection, run), variants_of(connection, run)
         parts = range(chunk["first"], chunk["last"] + 1)
         for number, rows in enumerate(staging.read_parts(connection, key, parts)):
             if number:  # the part before; the last one commits with the task's end
                 connection.commit()
-            due = _due(connection, run, [run.pseudonym(row["patient_key"]) for row in rows])
+            named = {run.pseudonym(row["patient_key"]): row for row in rows}
+            due = _due(connection, run, list(named))
+            drawn = variants.of(connection, due)
             letters = [
                 found
-                for row in rows
-                if run.pseudonym(row["patient_key"]) in due
-                if (found := _outbox_row(connection, run, key, chunk, row, words, means))
+                for patient, row in named.items()
+                if patient in due
+                if (
+                    found := _outbox_row(
+                        connection, run, key, chunk, row, words, means, drawn[patient]
+                    )
+                )
             ]
             written += _insert(connection, run, letters)
         complete(connection, run, rows={"letters": written})
@@ -91,15 +98,17 @@ def _outbox_row(
     row: staging.Row,
     words: Mapping[str, Wording],
     means: Means,
+    variant: str | None,
 ) -> dict[str, object] | None:
     """The letter's row; None for who can no longer be written to: they are decided anew."""
     if set(row) != {*ENVELOPE, *run.campaign.sources()}:
         raise LetterError(
             "a staged row does not have exactly the declared columns; clear `extract`"
         )
-    patient, wording = run.pseudonym(row["patient_key"]), words[row["language"]]
+    patient = run.pseudonym(row["patient_key"])
+    wording = words[said_in(row["language"], variant)]
     identity = identity_of(run.campaign.slug, patient, row["period_key"])
-    letter = _letter(run, row, identity, wording, means)
+    letter = _letter(run, row, identity, wording, means, variant)
     if isinstance(letter, NoWay):
         _exclude(connection, run, patient, letter.reason)
         return None
@@ -124,7 +133,12 @@ def _outbox_row(
 
 
 def _letter(
-    run: Run, row: staging.Row, identity: str, wording: Wording, means: Means
+    run: Run,
+    row: staging.Row,
+    identity: str,
+    wording: Wording,
+    means: Means,
+    variant: str | None,
 ) -> Addressed | NoWay:
     """The finished letter; why there is none, where a certificate ran out since the decision."""
     recipient = row["recipient"]
@@ -161,6 +175,7 @@ def _letter(
         medication_key=row.get("medication_key"),
         says={column: comparable(row[column]) for column in STANDING if column in row},
         time_zone=row["time_zone"],
+        variant=variant,
     )
 
 

@@ -1,4 +1,4 @@
-"""Plan: draw the holdout, take over open letters of earlier runs, and cut the batch into chunks.
+"""Plan: draw the holdout, begin the follow-ups, take over open letters of earlier runs, cut chunks.
 
 The holdout is drawn by a keyed hash of campaign and patient: the same patient falls into the same
 arm every day, nobody can predict or steer it, and no state is needed. Chunks are the unit of
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from reengage import staging
 from reengage.errors import GateError
 from reengage.pipeline.attempts import in_use
+from reengage.pipeline.enrol import enrol
 from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete
 
@@ -40,10 +41,11 @@ def plan(run: Run) -> list[Chunk]:
         if gate != "green":
             raise GateError("the gate has not passed this batch; clear `gate` and look at its log")
         _draw_holdout(connection, run)
+        followed = enrol(connection, run)
         chunks = _chunks(staging.part_numbers(connection, run.run_id))
         open_letters = _take_over(connection, run, len(chunks) or 1) if run.mode == "live" else 0
         _refuse_above_cap(connection, run)
-        complete(connection, run)
+        complete(connection, run, rows={"followed": followed})
     return chunks or ([Chunk(number=0, first=0, last=-1)] if open_letters else [])
 
 

@@ -276,7 +276,8 @@ def test_outcomes_run_daily_and_nobody_has_to_switch_them_on(parsed: dict[str, A
 
 def test_a_broken_campaign_has_no_dag_and_the_sound_ones_load(spoiled: dict[str, Any]) -> None:
     assert sorted(spoiled["dags"]) == [
-        "reengage_appointment_reminder", "reengage_audit", "reengage_outcomes", "reengage_responses",
+        "reengage_appointment_reminder", "reengage_audit", "reengage_outcomes",
+        "reengage_responses",
     ]  # fmt: skip
 
 

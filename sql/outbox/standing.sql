@@ -1,7 +1,7 @@
 -- What our own store knows against writing to these candidates on the day.
 -- Parameters: patients, periods, recipients (arrays of pseudonyms), consents (JSON: needed
 -- purpose to the signing of its form, null = none, and any revocation counts), campaign, day, cap_days,
--- any_cap_days (the same for letters of other campaigns), live, known_until (the end of a past day
+-- any_cap_days (the same for letters of other campaigns), purpose_scope (`purpose:<the campaign's>`), live, known_until (the end of a past day
 -- that is played again, which knows of no later refusal; NULL = all that is known).
 -- A letter of the same day was decided before: the day's decision stands (`done`), and the last
 -- look at the claim covers what changed since. A withheld letter was offered to nobody and counts
@@ -18,8 +18,12 @@ WITH theirs AS (
 SELECT
     patient,
     array_remove(ARRAY[
+        CASE WHEN EXISTS (SELECT 1 FROM restriction x WHERE x.patient = theirs.patient      -- PRV-22
+                          AND (x.at < CAST(:known_until AS timestamptz)) IS NOT FALSE)
+             THEN 'restriction' END,
         CASE WHEN EXISTS (SELECT 1 FROM opt_out o WHERE o.patient = theirs.patient
-                          AND (o.campaign IS NULL OR o.campaign = :campaign)
+                          AND (o.campaign IS NULL OR o.campaign = :campaign
+                               OR o.campaign = CAST(:purpose_scope AS text))
                           AND (o.at < CAST(:known_until AS timestamptz)) IS NOT FALSE)
              THEN 'opted_out' END,
         CASE WHEN EXISTS (SELECT 1 FROM revocation r                                        -- PRV-06

@@ -9,6 +9,7 @@ from reengage.campaigns import reference_markdown, schema_json
 from reengage.cli.compliance import compliance_markdown
 from reengage.contract import load_contract, render_markdown
 from reengage.errors import ConfigurationError
+from reengage.portal.pages import PINNED, pinned_content
 
 _TABLE = re.compile(r"(<!-- made by `make fix` -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -23,5 +24,6 @@ def files(home: Path) -> dict[Path, str]:
         home / "campaigns" / "campaign.schema.json": schema_json(),
         home / "docs" / "warehouse-contract.md": render_markdown(load_contract(home)),
         home / "docs" / "compliance.md": compliance_markdown(home),
+        home / "plugins" / "reengage" / "portal" / "page" / PINNED: pinned_content(),
         campaigns: _TABLE.sub(lambda found: found[1] + reference_markdown() + found[2], prose),
     }

@@ -130,7 +130,7 @@ class Portal:
     def without_waiting(self, message_id: str) -> None:
         """Time passes: the next answer is looked at."""
         self.execute(
-            "UPDATE portal_guess SET wait_until = '-infinity' WHERE message_id = :m", m=message_id
+            "UPDATE portal_guess SET wait_until = '1970-01-01Z' WHERE message_id = :m", m=message_id
         )
 
     def execute(self, statement: str, **parameters: object) -> None:

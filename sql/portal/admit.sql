@@ -2,7 +2,7 @@
 -- letter was reported or removed while the answer was looked at.
 -- Parameters: message_id, token (digest), minutes.
 WITH cleared AS (
-    UPDATE portal_guess SET wrong = 0, wait_until = '-infinity', last_at = clock_timestamp()
+    UPDATE portal_guess SET wrong = 0, wait_until = '1970-01-01Z', last_at = clock_timestamp()
     WHERE message_id = :message_id AND reported_at IS NULL
     RETURNING message_id
 )

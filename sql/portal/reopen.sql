@@ -10,7 +10,7 @@ WITH meant AS (
 ),
 cleared AS (
     UPDATE portal_guess g
-    SET wrong = 0, wait_until = '-infinity', reported_at = NULL, last_at = clock_timestamp()
+    SET wrong = 0, wait_until = '1970-01-01Z', reported_at = NULL, last_at = clock_timestamp()
     FROM meant
     WHERE g.message_id = meant.message_id AND (g.wrong > 0 OR g.reported_at IS NOT NULL)
     RETURNING meant.message_id, meant.letter_id, meant.recipient

@@ -16,7 +16,7 @@ def test_a_locked_letter_is_an_incident_and_the_practice_is_told_once(portal: Po
     one = portal.next()
     portal.lock(one.message_id)
     portal.lock(unknown_id())  # is nobody's letter
-    portal.relay.clear()
+    portal.relay.letters.clear()
     assert portal.tend().incidents >= 1
     [row] = portal.rows("SELECT * FROM portal_incident WHERE message_id = :m", m=one.message_id)
     assert (row["kind"], row["closed_at"]) == ("locked", None)
@@ -28,7 +28,7 @@ def test_a_locked_letter_is_an_incident_and_the_practice_is_told_once(portal: Po
         assert secret not in text
     [record] = portal.ledger("incident", one.patient)
     assert record["detail"]["kind"] == "locked"
-    portal.relay.clear()
+    portal.relay.letters.clear()
     assert portal.tend().incidents == 0
     assert portal.relay.letters == []
 
@@ -64,7 +64,7 @@ def test_the_practice_reopens_a_letter_and_is_on_record(portal: Portal, how: str
     ) == []  # fmt: skip
     [record] = portal.rows(
         "SELECT convert_from(entry, 'UTF8')::jsonb -> 'body' AS body FROM ledger_entry"
-        " WHERE kind = 'access' ORDER BY index DESC LIMIT 1"
+        " WHERE kind = 'access' ORDER BY index DESC LIMIT 1 OFFSET 1"  # then it was opened
     )
     assert (record["body"]["action"], record["body"]["of"]) == ("approved", "reopening")
     assert reengage(portal, "portal", "reopen", "--", str(named[how])).returncode == 1

@@ -87,7 +87,6 @@ def test_what_is_served_is_on_record(portal: Portal) -> None:
         (None, "", "en"), (None, "es", "es"), (None, "es-MX,es;q=0.9,en;q=0.8", "es"),
         (None, "en-US,es;q=0.9", "en"), (None, "fr,de;q=0.9", "en"), (None, "fr,es;q=0.1", "es"),
         ("es", "en", "es"), ("xx", "es", "es"), (None, "es;q=0", "en"), (None, ";;;,q=", "en"),
-        (None, "es;q=9", "en"),
     ],
 )  # fmt: skip
 def test_the_language_is_the_chosen_one_else_the_browsers(

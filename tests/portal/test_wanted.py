@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from email import message_from_bytes
 
 import pytest
 from backup import backed_up, restored
+from daily import Practice
 from patients import Portal, Waiting, open_portal
 from reengage.embedded.postgres import Postgres
 from reengage.pipeline.run import Run
@@ -35,27 +37,30 @@ def portal(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def another_run(portal: Portal, days: int = 10, campaign: str = OTHER) -> tuple[Run, list]:
     """A later day's letters, composed and not sent yet."""
     later = portal.practice.at(NOW.replace(day=NOW.day + days))
+    new_appointments(later)
     run = later.open(campaign)
     return run, later.hurry(run)
 
 
-def recipients(portal: Portal) -> dict[str, str]:
-    """Recipient of each letter that the relay took since it was last emptied, by message."""
-    return {one.recipient for one in portal.relay.letters}
+def new_appointments(practice: Practice) -> None:
+    """Everybody has an appointment that nobody was reminded of."""
+    practice.world.execute(
+        "UPDATE contract.appointment SET appointment_key = appointment_key || '+', start_at = :at",
+        at=practice.settings.now() + timedelta(days=10),
+    )
+
+
+def recipients(portal: Portal) -> set[str]:
+    """Whom the relay took letters for since it was last emptied."""
+    return {re.findall("<(.*)>", one.rcpt)[0] for one in portal.relay.letters}
 
 
 def outcome(portal: Portal, run: Run, one: Waiting) -> tuple[str, str | None]:
     [row] = portal.rows(
-        "SELECT state, reason FROM letter WHERE sender_run_id = :r AND patient = :p",
+        "SELECT state, reason FROM letter WHERE run_id = :r AND patient = :p",
         r=run.run_id, p=one.patient,
     )  # fmt: skip
     return row["state"], row["reason"]
-
-
-@pytest.fixture(scope="module")
-def spoken(portal: Portal) -> dict[str, Waiting]:
-    """Patients who each said one thing, after the letters of a run were composed."""
-    return {}
 
 
 def test_what_is_said_between_composing_and_claiming_withholds_the_letter(portal: Portal) -> None:
@@ -89,6 +94,7 @@ def test_what_is_said_between_composing_and_claiming_withholds_the_letter(portal
         assert record["detail"]["channel"] == "portal"
     # And the next extraction does not even compose.
     later = portal.practice.at(NOW.replace(day=NOW.day + 25))
+    new_appointments(later)
     decided = later.reasons(_extracted(later))
     assert decided[letters["restricted"].key] == ["restriction"]
     assert decided[letters["purpose"].key] == ["opted_out"]
@@ -108,9 +114,9 @@ def test_a_language_that_was_asked_for_is_the_language_of_the_next_letter(portal
     answered = portal.say(one, portal.session(one), language="es")
     assert answered.json()["language"] == "es"
     run, _ = another_run(portal, days=11)
-    portal.relay.clear()
+    portal.relay.letters.clear()
     send(run, {"number": 0, "first": 0, "last": 0})
-    [notice] = [parsed(x.content) for x in portal.relay.letters if x.recipient.startswith(one.key)]
+    [notice] = [parsed(x.content) for x in portal.relay.letters if one.key in x.rcpt]
     assert notice["Subject"] == "Prairie Family Health tiene una carta segura para usted"
 
 
@@ -129,10 +135,10 @@ def test_another_address_holds_once_who_reads_its_mail_has_confirmed_it(
     portal: Portal, moved: Waiting
 ) -> None:
     run, _ = another_run(portal, days=12)
-    portal.relay.clear()
+    portal.relay.letters.clear()
     assert portal.tend().sent == 1
     [message] = portal.relay.letters
-    assert message.recipient == NEW
+    assert recipients(portal) == {NEW}
     link = confirmation(message.content)
     before = portal.rows("SELECT * FROM preference WHERE patient = :p AND kind = 'address'",
                          p=moved.patient)  # fmt: skip
@@ -141,7 +147,7 @@ def test_another_address_holds_once_who_reads_its_mail_has_confirmed_it(
         assert before == []  # nothing changes by being asked, or looked at
         assert client.post(link).status_code == 200
         assert client.post(link).status_code == 404  # once
-    portal.relay.clear()
+    portal.relay.letters.clear()
     send(run, {"number": 0, "first": 0, "last": 0})
     # Composed for the old address: not sent there any more.
     assert outcome(portal, run, moved) == ("withheld", "address_changed")
@@ -164,7 +170,7 @@ def confirmation(content: bytes) -> str:
 def test_the_message_to_a_new_address_holds_nothing_of_the_patient(
     portal: Portal, moved: Waiting
 ) -> None:
-    portal.relay.clear()
+    portal.relay.letters.clear()
     portal.tend()
     [message] = portal.relay.letters
     said = shown_in(parsed(message.content))
@@ -179,13 +185,13 @@ def test_where_the_records_name_a_third_address_since_they_count_again(portal: P
     with portal.client() as client:
         client.post(f"/api/letters/{one.message_id}/address", json={"address": "b@example.net"},
                     headers=session)  # fmt: skip
-        portal.relay.clear()
+        portal.relay.letters.clear()
         portal.tend()
         [message] = portal.relay.letters
         assert client.post(confirmation(message.content)).status_code == 200
     portal.practice.world.change("contact", one.key, email="third@example.org")
     run, _ = another_run(portal, days=14)
-    portal.relay.clear()
+    portal.relay.letters.clear()
     send(run, {"number": 0, "first": 0, "last": 0})
     assert outcome(portal, run, one) == ("sent", None)
     assert "third@example.org" in recipients(portal)
@@ -202,7 +208,7 @@ def test_an_address_is_asked_at_most_three_times_a_day(portal: Portal) -> None:
                 json={"address": f"n{number}@example.net"}, headers=session,
             )  # fmt: skip
             assert answered.status_code == 202  # whether it was used is not told
-    portal.relay.clear()
+    portal.relay.letters.clear()
     assert portal.tend().sent == 3
 
 
@@ -227,7 +233,7 @@ def test_a_store_that_came_back_without_the_address_holds_the_letters_back(porta
     with portal.client() as client:
         client.post(f"/api/letters/{one.message_id}/address", json={"address": "c@example.net"},
                     headers=session)  # fmt: skip
-        portal.relay.clear()
+        portal.relay.letters.clear()
         portal.tend()
         [message] = portal.relay.letters
         assert client.post(confirmation(message.content)).status_code == 200

@@ -85,8 +85,11 @@ async def answer(request: Request, message_id: MessageId, body: bodies.Answer) -
     if not await _hashed(request, partial(pickup.matches, desk, message_id, given, sought)):
         raise problems.not_opened(sought.left)
     session = await _do(pickup.admit, desk, message_id)
-    language = "es" if sought.language == "es" else "en"
-    return bodies.Opened(session=session, minutes=pickup.SESSION_MINUTES, language=language)
+    return bodies.Opened(
+        session=session,
+        minutes=pickup.SESSION_MINUTES,
+        language="es" if sought.language == "es" else "en",
+    )
 
 
 @_letters.get("/ciphertext", response_class=Response, responses={200: _OCTETS})
@@ -184,7 +187,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, PortalProblemError)  # noqa: S101 - what it is registered for
     body = bodies.Problem(problem=error.word, seconds=error.seconds)
     headers = {"retry-after": str(error.seconds)} if error.seconds else None
-    return JSONResponse(body.model_dump(), error.status, headers)
+    return JSONResponse(body.model_dump(exclude_none=True), error.status, headers)
 
 
 async def _on_unusable(request: Request, error: Exception) -> Response:
@@ -194,8 +197,8 @@ async def _on_unusable(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    if request.url.path.startswith("/api/"):
-        return JSONResponse({"problem": "unusable"}, status)
+    if request.url.path.startswith("/api/"):  # 400: a body that is no JSON at all
+        return JSONResponse({"problem": "unusable"}, 422 if status == 400 else status)
     return page_response(request, "not_found", status)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
 
-from reengage.errors import place_of
+from reengage.errors import ReengageError, place_of
 
 MAX_BODY = 16 * 1024
 BODY_SECONDS = 10.0
@@ -46,11 +46,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 log = logging.getLogger("reengage.portal.access")
 
 
-class _TooLarge(Exception):
+class _TooLargeError(ReengageError):
     """A body that is larger than any of ours."""
 
 
-class _TooSlow(Exception):
+class _TooSlowError(ReengageError):
     """A body that does not come."""
 
 
@@ -77,9 +77,9 @@ class Guard:
 
         try:
             await self._app(scope, await _whole_body(scope, receive), answer)
-        except _TooLarge:
+        except _TooLargeError:
             await _problem(answer, 413, "too_large")
-        except _TooSlow:
+        except _TooSlowError:
             await _problem(answer, 408, "too_slow")
         except Exception as error:  # its text may quote what was sent
             log.error("fault %s", place_of(error))
@@ -94,10 +94,10 @@ _OWN = frozenset(name for name, _ in _HEADERS) | {b"server"}
 
 
 async def _whole_body(scope: Scope, receive: Receive) -> Receive:
-    """The body, read before anything is done with it. Raises _TooLarge, _TooSlow."""
+    """The body, read before anything is done with it. Raises _TooLargeError, _TooSlowError."""
     length = dict(scope["headers"]).get(b"content-length", b"0")
     if not length.isdigit() or int(length) > MAX_BODY:
-        raise _TooLarge
+        raise _TooLargeError
     body, more = b"", scope["method"] not in ("GET", "HEAD")
     gone = False
     try:
@@ -109,10 +109,10 @@ async def _whole_body(scope: Scope, receive: Receive) -> Receive:
                     break
                 body += message.get("body", b"")
                 if len(body) > MAX_BODY:
-                    raise _TooLarge
+                    raise _TooLargeError
                 more = message.get("more_body", False)
     except TimeoutError:
-        raise _TooSlow from None
+        raise _TooSlowError from None
     given = False
 
     async def replay() -> Message:

@@ -12,7 +12,7 @@ ALTER TABLE portal_message
 CREATE TABLE portal_guess (                    -- of any id that was asked for, whether there is such a letter
     message_id  text PRIMARY KEY CHECK (length(message_id) = 22),
     wrong       int NOT NULL DEFAULT 0,        -- answers since the last right one
-    wait_until  timestamptz NOT NULL DEFAULT '-infinity', -- no answer is looked at before; store's clock
+    wait_until  timestamptz NOT NULL DEFAULT '1970-01-01Z', -- no answer is looked at before; store's clock
     reported_at timestamptz,                   -- "this was not me"
     last_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -53,20 +53,57 @@ def test_the_look_at_its_memory_would_find_what_it_holds(portal: Portal) -> None
 def test_they_are_not_in_the_log_or_a_dump_of_the_database(
     portal: Portal, read: list[Waiting]
 ) -> None:
-    log = portal.log.read_bytes()
+    log, dump = portal.log.read_bytes(), dumped(portal)
+    assert len(dump) > 100_000
+    for secret in secrets(read):
+        assert secret not in log
+        assert secret not in dump
+
+
+def test_nothing_of_a_patient_leaves_by_any_way_out_of_the_portal(portal: Portal) -> None:
+    """SEC-14: after all that a patient can do, and the keeper's work, in log, store, journal and
+    the messages that were sent."""
+    one = portal.next()
+    session = portal.session(one)
+    portal.fetch(one, session)
+    with portal.client() as client:
+        path = f"/api/letters/{one.message_id}/address"
+        client.post(path, json={"address": "qanary.new@example.net"}, headers=session)
+        client.post(f"/api/letters/{one.message_id}/report")
+    portal.relay.letters.clear()
+    portal.tend()
+    sent = [letter.content for letter in portal.relay.letters]
+    assert len(sent) == 2  # the confirmation, the notice
+    lines = portal.practice.settings.journal_path
+    outs = {
+        "log": portal.log.read_bytes(),
+        "store": dumped(portal),
+        "journal": lines.read_bytes() if lines.exists() else b"",
+        "messages": b"".join(sent).replace(b"qanary.new@example.net", b"", 1),
+    }
+    canaries = (b"qanary", b"1970-01-01", b"68102", b"@example.org", f"given{one.key}".encode())
+    practice = b"prairie.example.org"
+    found = [
+        (place, canary)
+        for place, content in outs.items()
+        for canary in canaries
+        if canary in content.lower().replace(b"@" + practice, b"").replace(b"ne 68102", b"")
+    ]
+    assert found == []
+
+
+def dumped(portal: Portal) -> bytes:
+    """Every value of every table."""
     tables = portal.rows(
         "SELECT table_name FROM information_schema.tables"
         " WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
     )
     rows = [row for table in tables for row in portal.rows(f'TABLE "{table["table_name"]}"')]
-    dump = b"\n".join(
+    return b"\n".join(
         bytes(value) if isinstance(value, bytes | memoryview) else repr(value).encode()
-        for row in rows for value in row.values()
-    )  # fmt: skip
-    assert len(dump) > 100_000
-    for secret in secrets(read):
-        assert secret not in log
-        assert secret not in dump
+        for row in rows
+        for value in row.values()
+    )
 
 
 def memory(pid: int) -> Iterator[bytes]:

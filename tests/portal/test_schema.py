@@ -17,6 +17,8 @@ from patients import Portal
 from reengage.portal.app import create_app
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
+
 EXAMPLES = 300 if os.environ.get("REENGAGE_LONG") else 10
 _PEERS = count(1)
 
@@ -46,8 +48,9 @@ def test_the_document_has_every_way_in() -> None:
 def test_every_answer_is_one_that_the_document_declares(operation: Any, portal: Portal) -> None:
     said: set[int] = set()
     session = {"authorization": "Bearer none"}
+    one = portal.next()
     if "/api/" in operation.label and "session" not in operation.label:
-        session = portal.session(portal.letters[-1])  # so that bodies are looked at, too
+        session = portal.session(one)  # so that bodies are looked at, too
 
     @settings(
         max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
@@ -61,9 +64,12 @@ def test_every_answer_is_one_that_the_document_declares(operation: Any, portal: 
             "X-Forwarded-For": f"100.64.{number // 250 % 250}.{number % 250}",
         }  # fmt: skip
         if session["authorization"] != "Bearer none" and number % 2:
-            case.path_parameters = {"message_id": portal.letters[-1].message_id}
+            case.path_parameters = {"message_id": one.message_id}
         answered = case.call_and_validate(
-            base_url=f"https://localhost:{portal.port}", verify=str(portal.certificates.ca)
+            base_url=f"https://localhost:{portal.port}",
+            verify=str(portal.certificates.ca),
+            # What is no ZIP code, or nothing to stop, is well formed and told so all the same.
+            excluded_checks=[positive_data_acceptance],
         )
         said.add(answered.status_code)
 

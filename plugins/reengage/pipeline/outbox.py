@@ -166,13 +166,11 @@ def claim(
     """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
 
     The ledger has the intent to offer them, under this agreement, in the same transaction, and the
-    portal what is to be picked up there.
-
-    `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`; `consents`
-    purpose to the signing of the form that counts: a revocation of it that we know of counts from
-    then on, and any where the letter is not in it (PRV-06). `on_file` is the pseudonym of the
-    address that the warehouse has, where it is not the letter's (PRV-21); `verifiers` what opens
-    those that wait at the portal.
+    portal what is to be picked up there. `denied` is the warehouse's last word, letter to reason,
+    read at `warehouse_read_at`; `consents` purpose to the signing of the form that counts: a
+    revocation of it that we know of counts from then on, and any where the letter is not in it
+    (PRV-06). `on_file` is the pseudonym of the address that the warehouse has, where it is not the
+    letter's (PRV-21); `verifiers` what opens those that wait at the portal.
     Until the caller's transaction ends no other claim looks at these patients, of whichever
     campaign: the later one sees this one's letters and keeps to its caps.
     Raises StoreError when nothing moved: the reading is too old, or another try is at work.
@@ -206,7 +204,7 @@ def claim(
     withheld = [row.letter_id for row in moved if row.state == "withheld"]
     remove(connection, withheld)
     disclose(connection, run, withheld)
-    ids = {row.letter_id for row in moved if row.state == "claimed"}
+    ids = {row.letter_id for row in moved} - set(withheld)
     claimed = [one for one in letters if one.letter_id in ids]
     leave(connection, run, claimed, verifiers or {})
     intend(connection, run, sorted(ids), baa_id)

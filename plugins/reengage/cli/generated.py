@@ -20,10 +20,13 @@ def files(home: Path) -> dict[Path, str]:
     prose = campaigns.read_text(encoding="utf-8") if campaigns.is_file() else ""
     if not _TABLE.search(prose):
         raise ConfigurationError("docs/campaigns.md has lost its table's marks; restore the file")
-    return {
+    found = {
         home / "campaigns" / "campaign.schema.json": schema_json(),
         home / "docs" / "warehouse-contract.md": render_markdown(load_contract(home)),
         home / "docs" / "compliance.md": compliance_markdown(home),
-        home / "plugins" / "reengage" / "portal" / "page" / PINNED: pinned_content(),
         campaigns: _TABLE.sub(lambda found: found[1] + reference_markdown() + found[2], prose),
     }
+    pages = home / "plugins" / "reengage" / "portal" / "page"
+    if pages.is_dir():  # a copied home has no library
+        found[pages / PINNED] = pinned_content()
+    return found

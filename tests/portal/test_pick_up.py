@@ -120,7 +120,7 @@ def test_a_letter_whose_time_is_over_is_gone_and_no_answer_opens_it(portal: Port
     )  # fmt: skip
     assert portal.answer(one.message_id, RIGHT).status_code == 403
     with portal.run.store.begin() as connection:
-        assert remove_expired(connection, NOW) == 1
+        assert remove_expired(connection, NOW) >= 1
     assert portal.rows("SELECT 1 FROM portal_message WHERE message_id = :m", m=one.message_id) == []
 
 

@@ -63,6 +63,7 @@ def test_they_are_not_in_the_log_or_a_dump_of_the_database(
 def test_nothing_of_a_patient_leaves_by_any_way_out_of_the_portal(portal: Portal) -> None:
     """SEC-14: after all that a patient can do, and the keeper's work, in log, store, journal and
     the messages that were sent."""
+    portal.tend()  # what other tests left
     one = portal.next()
     session = portal.session(one)
     portal.fetch(one, session)

@@ -32,6 +32,10 @@ ui: .venv/.locked ## The same, then stay up and print address and log-in
 
 JOB = $(if $(DATA),--data "$(DATA)") $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(filter-out 0,$(DRY)),--dry)
 
+.PHONY: portal
+portal: .venv/.locked ## Serve patients on this machine: letters, opting out, preferences
+	@$(PY) -m reengage portal
+
 .PHONY: down
 down: .venv/.locked ## Stop whatever a run or the UI left running
 	@$(PY) -m reengage down
@@ -70,7 +74,7 @@ fix: .venv/.locked ## Repair style, write the files that are generated from code
 	@$(PY) -m reengage generate
 
 .PHONY: bench
-bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal or outcomes
+bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes or portal
 	@$(PY) bench/$(WHAT).py
 
 .PHONY: lock

@@ -18,6 +18,7 @@ REASONS_OF_PYTHON = (
     "stopped_by_breaker", "resolved_as_refused",
     "too_late", "restriction_since", "confidential_channel_since", "database_crashed",
     "certificate_client_unknown", "no_signing_certificate", "no_safe_way", "certificate_changed",
+    "address_lost", "portal_factor_missing",
     "seal_lapsed", *FAULTS,
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from reengage.templates import Rendered, check_template, load_template
 from test_template_looks import Tree, contrast, resolved, rules
 
 HOME = Path(__file__).parents[1]
-PORTAL = Portal(url="https://portal.prairie.example.org/", valid_days=30)
+PORTAL = Portal(url="https://portal.prairie.example.org/m/", valid_days=30)
 NO_PORTAL = load_practice(HOME / "practice.yaml").model_copy(update={"portal": None})
 PRACTICE = NO_PORTAL.model_copy(update={"portal": PORTAL})
 LINKS = Links.of(PRACTICE, "t" * 32, portal=f"{PORTAL.url}0123abcd#k=K-e_y")
@@ -178,10 +178,10 @@ def test_a_practice_has_a_portal_only_if_it_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "valid_days"),
     [
-        ("http://portal.example.org/", 30), ("https://portal.example.org", 30),
-        ("https://portal.example.org/?m=", 30), ("https://portal.example.org/#", 30),
-        ("https://portal.example.org/", 1), ("https://portal.example.org/", 91),
-        ("https://portal.example.org/", "30"),
+        ("http://portal.example.org/m/", 30), ("https://portal.example.org/m", 30),
+        ("https://portal.example.org/m/?m=", 30), ("https://portal.example.org/m/#", 30),
+        ("https://portal.example.org/m/", 1), ("https://portal.example.org/m/", 91),
+        ("https://portal.example.org/m/", "30"), ("https://portal.example.org/", 30),
     ],
 )  # fmt: skip
 def test_a_portal_is_a_page_over_https_for_two_to_ninety_days(url: str, valid_days: int) -> None:

@@ -134,6 +134,12 @@ class Campaign(_Strict):
         pattern=r"^[a-z][a-z0-9_]{2,40}$", description="its name, equal to the file's name"
     )
     title: str = Field(min_length=3, max_length=80, description="its name for people")
+    title_es: str | None = Field(
+        default=None,
+        min_length=3,
+        max_length=80,
+        description="the same in Spanish, where patients choose what they get; absent = `title`",
+    )
     purpose: Literal["treatment", "own_service", "education", "marketing"] = Field(
         description="why it is written; decides which authorization is needed"
     )  # PRV-09: without a class there is no campaign

@@ -9,13 +9,21 @@ from sqlalchemy.pool import NullPool
 from reengage.errors import ConfigurationError
 
 
-def engine(url: str, *, setting: str, connect_args: dict[str, str]) -> Engine:
-    """An engine whose connections are opened per use, as each task is a process of its own.
+def engine(
+    url: str, *, setting: str, connect_args: dict[str, str], connections: int | None = None
+) -> Engine:
+    """An engine whose connections are opened per use, as each task is a process of its own; or,
+    for a server, one that keeps up to so many `connections`.
 
     Errors of the driver never carry parameters. Raises ConfigurationError, without the URL, when it
     is none or of a database without a driver here.
     """
     try:
+        if connections is not None:
+            return create_engine(
+                url, hide_parameters=True, pool_size=connections, max_overflow=0,
+                pool_pre_ping=True, pool_timeout=30, connect_args=connect_args,
+            )  # fmt: skip
         return create_engine(
             url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args
         )

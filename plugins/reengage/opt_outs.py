@@ -1,14 +1,15 @@
-"""Opt-outs by the token of a letter, whichever way it comes back.
+"""Opt-outs by the token of a letter, whichever way it comes back: the page, one click, an e-mail.
 
 The token is a keyed hash of what makes the letter unique (160 bits, EML-07), bound to its patient
 and campaign by the row that was left when the letter was claimed. What it opts out of holds from
-the next claim on, in the journal, the store and the ledger alike (EML-26).
+the next claim on, in the journal, the store and the ledger alike (EML-26, EML-29).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,23 +65,50 @@ def opt_out_by_token(
     *,
     channel: str,
     now: datetime | None = None,
+    everything: bool = False,
 ) -> bool:
-    """Opt the letter's patient out of its campaign; gives whether the token is ours.
+    """Opt the letter's patient out of its campaign, or of all; gives whether the token is ours.
 
-    In the caller's transaction. Repeating it is harmless and recorded once. Raises StoreError or
-    LedgerError where it cannot be written down.
+    In the caller's transaction: commit it before you say that it is done. Repeating it is harmless
+    and recorded once. `channel` tells how it came: `one_click`, `portal`, `mailto`. Raises
+    StoreError or LedgerError where it cannot be written down.
     """
     link = find_link(connection, token, now or datetime.now(UTC))
     if link is None:
         return False
-    at = datetime.now(UTC)
-    told = refusals.Refusal("opt_out", link.patient, link.campaign, at, channel, "patient", at)
-    if refusals.record(connection, journal, [told]):
-        detail = {
-            "patient": told.patient, "pseudonym_key": keyring.pseudonym_key_name,
-            "scope": told.scope, "channel": channel,
-        }  # fmt: skip
-        append(connection, keyring, [
-            access(actor=PATIENT, action="recorded", of="opt_out", detail=detail)
-        ])  # fmt: skip
+    scope = None if everything else link.campaign
+    tell(connection, keyring, journal, link.patient, [("opt_out", scope)], channel=channel)
     return True
+
+
+def tell(
+    connection: Connection,
+    keyring: Keyring,
+    journal: Path,
+    patient: str,
+    said: Sequence[tuple[refusals.Kind, str | None]],
+    *,
+    channel: str,
+) -> int:
+    """Write down what a patient (a pseudonym) told us, each a kind and a scope; gives what is new.
+
+    Row, journal and ledger record are one transaction of the caller's; the records come last.
+    """
+    at = datetime.now(UTC)
+    told = [
+        refusals.Refusal(kind, patient, scope, at, channel, "patient", at) for kind, scope in said
+    ]
+    new = refusals.record(connection, journal, told)
+    if new:
+        append(
+            connection,
+            keyring,
+            [
+                access(actor=PATIENT, action="recorded", of=one.kind, detail={
+                    "patient": one.patient, "pseudonym_key": keyring.pseudonym_key_name,
+                    "scope": one.scope, "channel": one.channel,
+                })
+                for one in told
+            ],
+        )  # fmt: skip
+    return new

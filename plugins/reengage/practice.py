@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -79,6 +79,10 @@ LinkPrefix = Annotated[
         _like(_HTTPS + r"(?:[\w.-]+/)*"),
     ),
 ]
+PortalPage = Annotated[
+    str,
+    _shaped("an https address that ends in /m/", _like(_HTTPS + r"(?:[\w.-]+/)*?m/")),
+]
 ServiceLine = Annotated[
     str,
     _shaped("words of letters and digits such as behavioral health", _words),
@@ -118,11 +122,24 @@ class Dkim(_Strict):
 class Portal(_Strict):
     """Where patients read the letters that no mailbox may hold."""
 
-    url: LinkPrefix = Field(
+    url: PortalPage = Field(
         description="page of the portal; a letter's own id and key are appended"
     )
     valid_days: int = Field(
         strict=True, ge=2, le=90, description="days for which a letter can be opened there"
+    )
+    second_factor: Literal["zip", "patient_number"] = Field(
+        default="zip",
+        description="what the page asks for besides the birth date: the ZIP code on file, or the"
+        " patient's number (`patient_key` of the warehouse) where patients know it",
+    )
+    vendor: str | None = Field(
+        default=None,
+        description="vendor of vendors.yaml through which the portal's own messages go; absent ="
+        " none go, and patients cannot name another address",
+    )
+    notify: Address | None = Field(
+        default=None, description="mailbox that is told of locked letters; absent = reply_to"
     )
 
 

@@ -72,7 +72,12 @@ EXCLUDED = (
         ("minor",),
         contradiction=True,
     ),
-    Reason("restriction", "the practice agreed not to write", ("PRV-22",), ("restricted_since",)),
+    Reason(
+        "restriction",
+        "the practice agreed not to write, or the patient asked so at the portal",
+        ("PRV-22",),
+        ("restricted_since",),
+    ),
     Reason(
         "opted_out",
         "opted out of this campaign or of all, in the warehouse or with us",
@@ -221,6 +226,12 @@ EXCLUDED = (
         for code, means, contradiction in _CERTIFICATES
     ),
     Reason(
+        "address_lost",
+        "asked for another address, which the store has lost with a backup; ask them again",
+        ("PRV-21", "SEC-08"),
+        origin="store",
+    ),
+    Reason(
         "no_safe_way",
         "no certificate, no TLS that is guaranteed up to the recipient, and no portal",
         ("PRV-24", "EML-17"),
@@ -244,6 +255,11 @@ WITHHELD = (
         "what its seal rests on is gone: the vendor's guarantee, REQUIRETLS, or the portal",
         ("PRV-24", "EML-17"),
         origin="store",
+    ),
+    Reason(
+        "portal_factor_missing",
+        "waits at the portal, and what the page would ask for is not on file",
+        ("PRV-24",),
     ),
     Reason("ambiguous", "the warehouse tells of the patient or the letter's subject twice"),
     Reason("too_late", "past the instant after which the letter is of no use", origin="store"),

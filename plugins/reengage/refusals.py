@@ -1,4 +1,8 @@
-"""Refusals: revocations and opt-outs, which outlive the database that they are kept in.
+"""Refusals: what patients tell us about being written to, which outlives the store it is kept in.
+
+Revocations, opt-outs and restrictions; and, since a letter to the wrong address is worse than none,
+the language and the address that a patient asked for (PRV-21): of an address the journal has the
+pseudonym only, and a store that came back without it holds the patient's letters back.
 
 Each is written to a journal outside the store and synced to disk, and then to the store, in one
 order for all: the store's mark says how much of the journal it has. A store restored from a backup
@@ -19,7 +23,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from sqlalchemy import Connection, text
 
@@ -34,16 +38,22 @@ VERSION = 1
 
 _T = TypeVar("_T")
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}")
+_LANGUAGE = re.compile(r"[a-z]{2}")
+_ADDRESSES = re.compile(r"[0-9a-f]{32}:[0-9a-f]{32}")
+Kind = Literal["revocation", "opt_out", "restriction", "language", "address"]
 
 
 @dataclass(frozen=True)
 class Refusal:
     """One refusal of one patient; `scope` is a purpose or a campaign, None = all of them.
 
-    A revocation ends the forms that were signed up to `at`; an opt-out has no end.
+    A revocation ends the forms that were signed up to `at`; an opt-out (of a campaign, or of
+    `purpose:<purpose>`) and a restriction have no end. Of a language `scope` is the language, of an
+    address `<the one on file>:<the one to use instead>`, both by pseudonym; None = as the warehouse
+    says. The newest counts.
     """
 
-    kind: Literal["revocation", "opt_out"]
+    kind: Kind
     patient: str
     """The patient's pseudonym."""
     scope: str | None
@@ -54,8 +64,13 @@ class Refusal:
 
     def __post_init__(self) -> None:
         """Nothing else goes where nothing is ever erased."""
-        if self.kind not in ("revocation", "opt_out") or self.source not in ("patient", WAREHOUSE):
+        if self.kind not in get_args(Kind) or self.source not in ("patient", WAREHOUSE):
             raise ValueError("a refusal has a kind and a source")
+        shape = {"language": _LANGUAGE, "address": _ADDRESSES}.get(self.kind)
+        if shape and self.scope is not None and not shape.fullmatch(self.scope):
+            raise ValueError("a language is two letters, an address two pseudonyms")
+        if self.kind == "restriction" and self.scope is not None:
+            raise ValueError("a restriction is of everything")
         if not _PSEUDONYM.fullmatch(self.patient):
             raise ValueError("a refusal names its patient by pseudonym")
         if self.at.tzinfo is None or self.received_at.tzinfo is None:
@@ -75,6 +90,11 @@ class Refusal:
             raise ValueError("a line of another version")
         instants = {name: datetime.fromisoformat(found[name]) for name in ("at", "received_at")}
         return cls(**{**found, **instants})
+
+
+def purpose_scope(purpose: str) -> str:
+    """The scope of an opt-out from all campaigns of a purpose; no campaign is called so."""
+    return f"purpose:{purpose}"
 
 
 def record(connection: Connection, path: Path, refusals: Sequence[Refusal]) -> int:
@@ -186,12 +206,24 @@ def _unknown(connection: Connection, refusals: Sequence[Refusal]) -> list[Refusa
             LEFT JOIN opt_out AS o
                 ON asked.kind = 'opt_out' AND o.patient = asked.patient
                 AND o.campaign IS NOT DISTINCT FROM asked.scope
+            LEFT JOIN restriction AS x
+                ON asked.kind = 'restriction' AND x.patient = asked.patient
+            LEFT JOIN preference AS p
+                ON p.kind = asked.kind AND p.patient = asked.patient
+                AND p.value IS NOT DISTINCT FROM asked.scope AND p.at = asked.at
             WHERE r.patient IS NULL AND o.patient IS NULL
+              AND x.patient IS NULL AND p.patient IS NULL
             ORDER BY asked.number
         """),
         _arrays(refusals),
     )
     return list(dict.fromkeys(refusals[number - 1] for number in found.scalars()))
+
+
+_PREFERRED = (
+    "INSERT INTO preference (patient, kind, value, at, received_at, channel)"
+    " SELECT patient, kind, scope, at, received_at, channel"
+)
 
 
 def _insert(connection: Connection, refusals: Sequence[Refusal]) -> int:
@@ -210,11 +242,16 @@ def _insert(connection: Connection, refusals: Sequence[Refusal]) -> int:
         " SELECT patient, scope, at, received_at, channel, source",
         "opt_out": "INSERT INTO opt_out (patient, campaign, channel, at)"
         " SELECT patient, scope, channel, at",
+        "restriction": "INSERT INTO restriction (patient, at, received_at, channel)"
+        " SELECT patient, at, received_at, channel",
+        "language": _PREFERRED,
+        "address": _PREFERRED,
     }
-    arrays = _arrays(refusals)
+    arrays, kinds = _arrays(refusals), {one.kind for one in refusals}
     return sum(
         connection.execute(text(into + asked), {**arrays, "kind": kind}).rowcount
         for kind, into in tables.items()
+        if kind in kinds
     )
 
 
@@ -242,6 +279,11 @@ def _known(connection: Connection) -> Iterator[Refusal]:
             SELECT 'opt_out', patient, campaign, at, channel,
                 CASE channel WHEN 'warehouse' THEN 'warehouse' ELSE 'patient' END, at
             FROM opt_out
+            UNION ALL
+            SELECT 'restriction', patient, NULL, at, channel, 'patient', received_at
+            FROM restriction
+            UNION ALL
+            SELECT kind, patient, value, at, channel, 'patient', received_at FROM preference
         """),
         execution_options={"yield_per": BATCH},
     )

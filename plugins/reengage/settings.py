@@ -157,6 +157,37 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+@dataclass(frozen=True)
+class PortalSettings:
+    """What the process that faces patients may know: no warehouse, no relay, no Airflow."""
+
+    home: Path
+    store_url: str = field(repr=False)
+    """The store, with the portal's own role."""
+    keyring: Path
+    journal: Path
+    pinned_now: datetime | None = None
+
+    def now(self) -> datetime:
+        """The practice's present instant, aware, UTC: what letters expire by."""
+        return self.pinned_now or datetime.now(UTC)
+
+
+def read_portal_settings(environ: Mapping[str, str] | None = None) -> PortalSettings:
+    """The portal's settings. Raises ConfigurationError naming the variable at fault."""
+    env = os.environ if environ is None else environ
+    _refuse_misspelt(env)
+    home = Path(env.get(PREFIX + "HOME") or HOME).resolve()
+    keyring = _keyring(env, home)
+    return PortalSettings(
+        home=home,
+        store_url=_required(env, "STORE_URL"),
+        keyring=keyring,
+        journal=journal_path(keyring, env),
+        pinned_now=_instant(env, "PINNED_NOW"),
+    )
+
+
 def vendors_path(home: Path, environ: Mapping[str, str] | None = None) -> Path:
     """The vendor registry in force for the project at `home`: what campaign files are held to."""
     env = os.environ if environ is None else environ

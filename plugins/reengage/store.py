@@ -18,11 +18,13 @@ from reengage.errors import KeyringError
 from reengage.keys import Keyring
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, *, connections: int | None = None) -> Engine:
     """An engine for the store. Raises ConfigurationError when the URL is none."""
     # Tells an operator whose session it is, and which process.
     named = {"application_name": f"reengage {os.getpid()}"}
-    return database.engine(url, setting="REENGAGE_STORE_URL", connect_args=named)
+    return database.engine(
+        url, setting="REENGAGE_STORE_URL", connect_args=named, connections=connections
+    )
 
 
 def require_keyring(connection: Connection, keyring: Keyring) -> None:

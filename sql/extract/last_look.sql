@@ -1,17 +1,18 @@
 -- The last look before a claim: may these patients still be written to, at which address, and does
 -- what each letter speaks of still stand? One row per letter, `number` its place in the arrays; more
 -- than one where a view has a key twice.
--- Parameters: patient_keys, appointment_keys, medication_keys (one element per letter), and those of
+-- Parameters: patient_keys, appointment_keys, medication_keys, at_portal (one element per letter), and those of
 -- parts/standing.sql as of now: `ends` lies a minute ahead of our clock, since the clocks differ, and
 -- what the warehouse dates before it counts as having happened. Reads the warehouse as it is now.
 WITH
 letter AS (
-    SELECT number, patient_key, appointment_key, medication_key
+    SELECT number, patient_key, appointment_key, medication_key, at_portal
     FROM unnest(
         CAST(:patient_keys AS text[]),
         CAST(:appointment_keys AS text[]),
-        CAST(:medication_keys AS text[])
-    ) WITH ORDINALITY AS one (patient_key, appointment_key, medication_key, number)
+        CAST(:medication_keys AS text[]),
+        CAST(:at_portal AS boolean[])
+    ) WITH ORDINALITY AS one (patient_key, appointment_key, medication_key, at_portal, number)
 ),
 -- One row per patient; appointment and medicine are asked about below, since two letters may name two.
 audience AS (
@@ -29,6 +30,8 @@ looked AS (
         standing.consents,
         CASE WHEN standing.evidence ->> 'minor' = 'false'                                         -- PRV-23
              THEN standing.evidence ->> 'verified_at' END AS verified_at,
+        asked.birth_date,
+        asked.zip,
         a.start_at,
         a.location,
         m.name,
@@ -60,6 +63,9 @@ looked AS (
         ON a.appointment_key = letter.appointment_key AND a.patient_key = letter.patient_key
     LEFT JOIN contract.medication AS m
         ON m.medication_key = letter.medication_key AND m.patient_key = letter.patient_key
+    -- What the portal asks for, read of nobody else (PRV-18).
+    LEFT JOIN contract.patient AS asked
+        ON letter.at_portal AND asked.patient_key = letter.patient_key
 )
 SELECT
     number,
@@ -69,6 +75,8 @@ SELECT
     CASE WHEN cardinality(reasons) = 0 THEN reads_authenticated END AS reads_authenticated,
     CASE WHEN cardinality(reasons) = 0 THEN consents END AS consents,
     CASE WHEN cardinality(reasons) = 0 THEN verified_at END AS verified_at,
+    CASE WHEN cardinality(reasons) = 0 THEN birth_date END AS birth_date,
+    CASE WHEN cardinality(reasons) = 0 THEN zip END AS zip,
     CASE WHEN cardinality(reasons) = 0 THEN start_at END AS appointment_start_at,
     CASE WHEN cardinality(reasons) = 0 THEN location END AS appointment_location,
     CASE WHEN cardinality(reasons) = 0 THEN name END AS medication_name,

@@ -4,7 +4,8 @@
 -- suppressed address that was confirmed since is free again (PRV-23).
 -- Parameters: letter_ids, recipients, reasons, consents (one each per letter; JSON: needed purpose to
 -- the signing of its form; NULL = not known, and any revocation counts), verified (when each
--- address was confirmed), purpose (the campaign's), claim, incarnation, warehouse_read_at,
+-- address was confirmed), on_file (pseudonyms of the addresses that the warehouse has), purpose (the
+-- campaign's), purpose_scope (`purpose:<it>`), claim, incarnation, warehouse_read_at,
 -- now, cap_days, any_cap_days (the same for letters of other campaigns). Letters count that were claimed
 -- before these patients were locked (claim_lock.sql), by whichever campaign.
 WITH looked AS (
@@ -12,8 +13,10 @@ WITH looked AS (
         l.letter_id,
         CASE
             WHEN l.expires_at <= CAST(:now AS timestamptz) THEN 'too_late'
+            WHEN EXISTS (SELECT 1 FROM restriction x WHERE x.patient = l.patient) THEN 'restriction' -- PRV-22
             WHEN EXISTS (SELECT 1 FROM opt_out o WHERE o.patient = l.patient
-                         AND (o.campaign IS NULL OR o.campaign = l.campaign)) THEN 'opted_out'
+                         AND (o.campaign IS NULL OR o.campaign = l.campaign
+                              OR o.campaign = CAST(:purpose_scope AS text))) THEN 'opted_out'
             -- Of whom the warehouse denies, its own reason is told, and no form is known.
             WHEN known.reason IS NULL AND EXISTS (
                 SELECT 1 FROM revocation r
@@ -23,6 +26,14 @@ WITH looked AS (
                   AND (known.consents IS NULL OR form.purpose IS NOT NULL)
                   AND (r.revoked_at < CAST(form.signed_at AS timestamptz)) IS NOT TRUE
             ) THEN 'authorization_revoked'
+            -- The address that the patient asked for instead of the one on file (PRV-21).
+            WHEN known.reason IS NULL AND known.recipient <> coalesce(
+                (SELECT CASE WHEN split_part(wish.value, ':', 1) = known.on_file
+                             THEN split_part(wish.value, ':', 2) END
+                 FROM (SELECT p.value FROM preference p
+                       WHERE p.patient = l.patient AND p.kind = 'address'
+                       ORDER BY p.at DESC, p.received_at DESC LIMIT 1) AS wish),
+                known.on_file) THEN 'address_changed'
             WHEN EXISTS (SELECT 1 FROM suppression s
                          WHERE s.recipient = known.recipient AND s.lifted_at IS NULL
                            AND (s.expires_at > CAST(:now AS timestamptz)) IS NOT FALSE
@@ -44,8 +55,8 @@ WITH looked AS (
             ELSE known.reason
         END AS reason
     FROM unnest(CAST(:letter_ids AS uuid[]), CAST(:recipients AS text[]), CAST(:reasons AS text[]),
-                CAST(:consents AS text[]), CAST(:verified AS text[]))
-        AS known (letter_id, recipient, reason, consents, verified_at)
+                CAST(:consents AS text[]), CAST(:verified AS text[]), CAST(:on_file AS text[]))
+        AS known (letter_id, recipient, reason, consents, verified_at, on_file)
     JOIN letter l ON l.letter_id = known.letter_id
     WHERE l.state IN ('composed', 'deferred')
       AND l.rehearsal IS NULL

@@ -2,7 +2,8 @@
 -- Parameters: patients, periods, recipients (arrays of pseudonyms), consents (JSON: needed
 -- purpose to the signing of its form, null = none, and any revocation counts), campaign, day, cap_days,
 -- any_cap_days (the same for letters of other campaigns), verified (when each address was confirmed: a
--- suppressed one that was confirmed since is free again, PRV-23), purpose (the campaign's), now, live, known_until (the end of a past day
+-- suppressed one that was confirmed since is free again, PRV-23), purpose (the campaign's),
+-- purpose_scope (`purpose:<it>`), now, live, known_until (the end of a past day
 -- that is played again, which knows of no later refusal; NULL = all that is known).
 -- A letter of the same day was decided before: the day's decision stands (`done`), and the last
 -- look at the claim covers what changed since. A withheld letter was offered to nobody and counts
@@ -20,8 +21,12 @@ WITH theirs AS (
 SELECT
     patient,
     array_remove(ARRAY[
+        CASE WHEN EXISTS (SELECT 1 FROM restriction x WHERE x.patient = theirs.patient      -- PRV-22
+                          AND (x.at < CAST(:known_until AS timestamptz)) IS NOT FALSE)
+             THEN 'restriction' END,
         CASE WHEN EXISTS (SELECT 1 FROM opt_out o WHERE o.patient = theirs.patient
-                          AND (o.campaign IS NULL OR o.campaign = :campaign)
+                          AND (o.campaign IS NULL OR o.campaign = :campaign
+                               OR o.campaign = CAST(:purpose_scope AS text))
                           AND (o.at < CAST(:known_until AS timestamptz)) IS NOT FALSE)
              THEN 'opted_out' END,
         CASE WHEN EXISTS (SELECT 1 FROM revocation r                                        -- PRV-06

@@ -217,6 +217,30 @@ def left_at_the_portal_under(books: Books, keyring: Keyring, message_id: str) ->
     )
 
 
+def test_addresses_and_messages_of_the_portal_go_under_the_new_key_with_its_letters(
+    books: Books, keyring: Keyring, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal = keyring.purpose_key("portal")
+    books.spoil(
+        "INSERT INTO portal_address (patient, recipient, instead_of, sealed, language, asked_at)"
+        " VALUES ('p', 'r', 'o', :sealed, 'en', now())",
+        sealed=portal.seal(b"a@example.org", bound_to="address/p"),
+    )
+    books.spoil(
+        "INSERT INTO portal_mail (kind, sealed) VALUES ('incident', :sealed), ('incident', '')",
+        sealed=portal.seal(b"{}", bound_to="mail/incident"),
+    )
+    assert main(["keys", "rotate", "portal"]) == 0
+    assert main(["keys", "reseal"]) == 0
+    assert "2 letters of the portal" in capsys.readouterr().out
+    assert main(["keys", "destroy", "portal", "1"]) == 0
+    newest = open_keyring(keyring.directory).purpose_key("portal")
+    [(address,)] = books.rows("SELECT sealed FROM portal_address")
+    assert newest.open(bytes(address), bound_to="address/p") == b"a@example.org"
+    [(mail,)] = books.rows("SELECT sealed FROM portal_mail WHERE sealed <> ''")
+    assert newest.open(bytes(mail), bound_to="mail/incident") == b"{}"
+
+
 def test_letters_of_the_portal_are_counted_resealed_and_then_need_no_old_key(
     books: Books, keyring: Keyring, capsys: pytest.CaptureFixture[str]
 ) -> None:

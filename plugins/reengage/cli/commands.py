@@ -203,6 +203,14 @@ def experiment(options: Namespace) -> int:
     return action(options, HOME)
 
 
+def portal(options: Namespace) -> int:
+    """Serve patients, tend to what that leaves, reopen a letter."""
+    from reengage.cli import portal as portals
+
+    action: Callable[[Namespace, Path], int] = getattr(portals, options.action or "serve")
+    return action(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns

@@ -9,6 +9,7 @@ from reengage.campaigns import reference_markdown, schema_json
 from reengage.cli.compliance import compliance_markdown
 from reengage.contract import load_contract, render_markdown
 from reengage.errors import ConfigurationError
+from reengage.portal.pages import PINNED, pinned_content
 
 _TABLE = re.compile(r"(<!-- made by `make fix` -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -19,9 +20,13 @@ def files(home: Path) -> dict[Path, str]:
     prose = campaigns.read_text(encoding="utf-8") if campaigns.is_file() else ""
     if not _TABLE.search(prose):
         raise ConfigurationError("docs/campaigns.md has lost its table's marks; restore the file")
-    return {
+    found = {
         home / "campaigns" / "campaign.schema.json": schema_json(),
         home / "docs" / "warehouse-contract.md": render_markdown(load_contract(home)),
         home / "docs" / "compliance.md": compliance_markdown(home),
         campaigns: _TABLE.sub(lambda found: found[1] + reference_markdown() + found[2], prose),
     }
+    pages = home / "plugins" / "reengage" / "portal" / "page"
+    if pages.is_dir():  # a copied home has no library
+        found[pages / PINNED] = pinned_content()
+    return found

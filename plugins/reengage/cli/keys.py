@@ -8,16 +8,15 @@ Nothing here shows a secret.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from reengage import settings, store
-from reengage.cli import places
+from reengage.cli import places, portal_rows
 from reengage.cli.actor import actor
 from reengage.errors import ConfigurationError, KeyringError
 from reengage.keys import Keyring, digest, open_keyring, rotation
@@ -30,8 +29,6 @@ from reengage.ledger.append import append
 from reengage.practice import load_practice
 
 _FILES = "the keyring's files"
-_ROWS = "FROM portal_message"
-_NUMBER = "get_byte(sealed, 1) * 256 + get_byte(sealed, 2)"
 
 
 def list_(options: Namespace, home: Path) -> int:
@@ -91,7 +88,7 @@ def reseal(options: Namespace, home: Path) -> int:
                 newest = _infos(there, purpose)[-1]
                 _record(connection, keyring, newest, "resealed", there.service.name)
         done = rotation.reseal(there, [remote_service(one) for one in came_from if one], doomed)
-        rows, closed = _reseal_portal_rows(engine, there)
+        rows, closed = portal_rows.reseal(engine, there)
     print(
         f"brought under the newest keys: {done.data_keys:,} data keys, {done.files:,} secret files,"
         f" {rows:,} letters of the portal"
@@ -118,7 +115,7 @@ def destroy(options: Namespace, home: Path) -> int:
         store.require_keyring(connection, keyring)
         info = _info(keyring, purpose, number)
         _record(connection, keyring, info, "destroyed", keyring.service.name)
-        rests = _delete_portal_rows(connection, number) if purpose == "portal" else 0
+        rests = portal_rows.delete(connection, number) if purpose == "portal" else 0
         # Alone: no data key is made under this number between the count and the end.
         with locked(keyring.directory, alone=True):
             if purpose == "wrap":
@@ -169,49 +166,7 @@ def _tell(keyring: Keyring, info: KeyInfo) -> None:
 
 def _resting(connection: Connection, keyring: Keyring) -> dict[str, Mapping[int, int]]:
     """Purpose -> number -> how many things open with that key only."""
-    return {"wrap": rotation.resting_on_wrap(keyring), "portal": _portal_rows(connection)}
-
-
-def _portal_rows(connection: Connection) -> Mapping[int, int]:
-    """Rows of the portal by the key that sealed them, which their second and third octet name."""
-    found = connection.execute(
-        text(f"SELECT {_NUMBER} AS number, count(*) AS rows {_ROWS} GROUP BY 1")
-    )
-    return {row.number: row.rows for row in found}
-
-
-def _delete_portal_rows(connection: Connection, number: int) -> int:
-    """Delete the rows that only this key opens; gives how many. The caller commits."""
-    return connection.execute(
-        text(f"DELETE {_ROWS} WHERE {_NUMBER} = :number"), {"number": number}
-    ).rowcount
-
-
-def _reseal_portal_rows(engine: Engine, keyring: Keyring) -> tuple[int, Counter[int]]:
-    """Bring the portal's rows under its newest key, one at a time, beside running tasks.
-
-    Gives how many were, and by number of their key how many do not open and were left.
-    """
-    portal = keyring.purpose_key("portal")
-    with engine.connect() as connection:
-        old = connection.execute(
-            text(f"SELECT message_id, sealed, {_NUMBER} AS number {_ROWS} WHERE {_NUMBER} <> :new"),
-            {"new": portal.keys.newest()},
-        ).all()
-    portal.keys.secret(portal.keys.newest())  # a service that is down is no fault of the rows
-    closed: Counter[int] = Counter()
-    for row in old:
-        try:
-            sealed = portal.reseal(bytes(row.sealed), bound_to=row.message_id)
-        except KeyringError:
-            closed[row.number] += 1
-            continue
-        with engine.begin() as connection:
-            connection.execute(
-                text("UPDATE portal_message SET sealed = :sealed WHERE message_id = :message_id"),
-                {"message_id": row.message_id, "sealed": sealed},
-            )
-    return len(old) - closed.total(), closed
+    return {"wrap": rotation.resting_on_wrap(keyring), "portal": portal_rows.by_number(connection)}
 
 
 def _record(

@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_unknown(commands)
     _add_suppressions(commands)
     _add_outcomes(commands)
+    _add_portal(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -236,6 +237,22 @@ def _add_suppressions(commands: argparse._SubParsersAction[argparse.ArgumentPars
         "suppression", type=_letter, metavar="SUPPRESSION", help="its id, as the list has it"
     )
     lift.add_argument("--because", required=True, help="what was looked at; names nobody")
+
+
+def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    portal = commands.add_parser("portal", help="serve patients: letters, opting out, preferences")
+    portal.set_defaults(action="serve")
+    portal.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
+    portal.add_argument("--port", type=_positive, default=8443, help="(8443)")
+    portal.add_argument("--certificate", type=Path, metavar="FILE", help="chain in PEM, for TLS")
+    portal.add_argument("--key", type=Path, metavar="FILE", help="its private key")
+    portal.add_argument("--behind-proxy", action="store_true", help="a server before it speaks TLS")
+    actions = portal.add_subparsers(dest="action", metavar="ACTION")
+    tend = actions.add_parser("tend", help="open incidents, send messages, remove what is over")
+    tend.add_argument("--every", type=_positive, metavar="SECONDS", help="and go on doing so")
+    actions.add_parser("incidents", help="letters that are locked or were reported, and whose")
+    reopen = actions.add_parser("reopen", help="let a locked letter be opened again")
+    reopen.add_argument("message", metavar="MESSAGE", help="an incident's id, or a letter's")
 
 
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -25,13 +25,18 @@ SIGNED_HEADERS = (
 )  # fmt: skip
 """Headers under the signature; RFC 8058 section 3.1 asks for the last two."""
 
-# Named twice: the signature then also breaks when a second header of that name is added.
-_SIGNED_TWICE = ":\r\n ".join(f"{name}:{name}" for name in SIGNED_HEADERS)
-_SIGNED_NAMES = tuple(name.lower().encode("ascii") for name in SIGNED_HEADERS)
+SERVICE_HEADERS = SIGNED_HEADERS[:-2]
+"""Those of a message that is no letter of a list: it answers what its reader just did."""
 
 
 def dkim_signature(
-    fields: Sequence[bytes], body: bytes, *, dkim: Dkim, date: datetime, key: bytes
+    fields: Sequence[bytes],
+    body: bytes,
+    *,
+    dkim: Dkim,
+    date: datetime,
+    key: bytes,
+    headers: tuple[str, ...] = SIGNED_HEADERS,
 ) -> bytes:
     """The header field, without its last CRLF. `fields` are all of the message; `key` is PEM.
 
@@ -39,22 +44,33 @@ def dkim_signature(
     exactly once.
     """
     private_key = _private_key(key)
+    signed_twice, signed_names = _signed(headers)
     tags = (
         f" v=1; a=rsa-sha256; c=relaxed/simple; d={dkim.domain};\r\n"
         f" s={dkim.selector}; t={int(date.timestamp())};\r\n"
-        f" h={_SIGNED_TWICE};\r\n"
+        f" h={signed_twice};\r\n"
         f" bh={_base64(hashlib.sha256(_simple(body)).digest())};\r\n b="
     )
     named = [_relaxed(field) for field in fields]
     found = dict(named)
     names = [name for name, _ in named]
-    if any(names.count(name) != 1 for name in _SIGNED_NAMES):
+    if any(names.count(name) != 1 for name in signed_names):
         raise LetterError("a header to sign is missing or there twice; report this as a defect")
     _, own = _relaxed(b"DKIM-Signature:" + tags.encode("ascii"))
-    text = b"\r\n".join([found[name] for name in _SIGNED_NAMES] + [own])
+    text = b"\r\n".join([found[name] for name in signed_names] + [own])
     value = _base64(private_key.sign(text, padding.PKCS1v15(), hashes.SHA256()))
     folded = "".join(f"\r\n {value[start : start + 72]}" for start in range(0, len(value), 72))
     return f"DKIM-Signature:{tags}{folded}".encode("ascii")
+
+
+@lru_cache(maxsize=4)
+def _signed(headers: tuple[str, ...]) -> tuple[str, tuple[bytes, ...]]:
+    """As `h=` has them, and as they are looked up.
+
+    Named twice: the signature then also breaks when a second header of that name is added.
+    """
+    twice = ":\r\n ".join(f"{name}:{name}" for name in headers)
+    return twice, tuple(name.lower().encode("ascii") for name in headers)
 
 
 def _relaxed(field: bytes) -> tuple[bytes, bytes]:

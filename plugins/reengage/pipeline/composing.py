@@ -14,6 +14,7 @@ from typing import TypedDict
 
 from reengage.campaigns import Campaign
 from reengage.compose import Links, Parts, Skeleton, encode
+from reengage.opt_outs import opt_out_token
 from reengage.pipeline.run import Run
 from reengage.templates import Rendered, Template, load_template
 
@@ -118,7 +119,7 @@ def identity_of(campaign: str, patient: str, period: str) -> str:
 
 def links_of(run: Run, identity: str, *, portal: str | None = None) -> Links:
     """The letter's own links: its opt-out, one click and by e-mail (EML-04, EML-05), the portal."""
-    token = run.keyring.token("opt-out", identity)
+    token = opt_out_token(run.keyring, identity)
     return Links.of(run.practice, token, portal=portal)
 
 

@@ -25,6 +25,7 @@ from reengage.pipeline.run import Run
 from reengage.pipeline.ways import choose_way, means_of
 from reengage.practice import is_address
 from reengage.reasons import SINCE
+from reengage.refusals import purpose_scope
 from reengage.sealing.way import Means, NoWay
 from reengage.sql import load_sql
 
@@ -75,6 +76,7 @@ def keep_decided(sink: Connection, run: Run) -> int:
             "campaign": run.campaign.slug,
             "day": run.day,
             "consent_purposes": consent_purposes(run.campaign),
+            "purpose_scope": purpose_scope(run.campaign.purpose),
         },
     ).rowcount
 
@@ -180,6 +182,7 @@ def _own_standing(
             "purpose": run.campaign.purpose,
             "now": run.settings.now(),
             "day": run.day,
+            "purpose_scope": purpose_scope(run.campaign.purpose),
             "live": live,
             "known_until": asking(run)["ends"] if run.day < run.today() and not live else None,
             "cap_days": run.campaign.caps.days_between_letters,

@@ -1,4 +1,4 @@
-"""Deposits: what a letter leaves at the portal, in the transaction that claims it.
+"""Deposits: what a letter leaves for its recipient, in the transaction that claims it.
 
 A row holds the ciphertext that the link opens, sealed once more under the portal's key of the
 keyring: neither the database nor the mailbox nor both without the keyring reveal a letter. A letter
@@ -7,7 +7,7 @@ that is never claimed leaves nothing; what is left goes when its time is over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,6 +18,7 @@ from reengage.errors import ConfigurationError
 from reengage.keys import Keyring
 from reengage.opt_outs import link_digest, opt_out_token
 from reengage.pipeline.run import Run
+from reengage.sealing.factor import Factor, verifier
 
 if TYPE_CHECKING:
     from reengage.pipeline.outbox import Queued
@@ -27,8 +28,33 @@ OPT_OUT_YEARS = 6
 """For how long the link of a letter opts out (EML-26 asks for 30 days at least)."""
 
 
-def leave(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
-    """Leave what these letters are to be picked up by; a second claim begins its time anew."""
+def verifiers(
+    run: Run, letters: Sequence[Queued], factors: Mapping[UUID, Factor]
+) -> dict[UUID, bytes]:
+    """What a right answer for each letter that waits at the portal is compared with.
+
+    Some 30 ms each, so made before the transaction that claims them.
+    """
+    return {
+        one.letter_id: verifier(
+            factors[one.letter_id], one.letter.deposit[0], run.keyring.authenticator
+        )
+        for one in letters
+        if one.letter.deposit is not None and one.letter_id in factors
+    }
+
+
+def leave(
+    connection: Connection,
+    run: Run,
+    letters: Sequence[Queued],
+    known: Mapping[UUID, bytes],
+) -> None:
+    """Leave what these letters are to be picked up by, and what their opt-out links lead to.
+
+    `known` is what `verifiers` gave; a letter without one can be opened by nobody. A second claim
+    begins a letter's time anew.
+    """
     _leave_links(connection, run, letters)
     for one in letters:
         if one.letter.deposit is None:
@@ -36,10 +62,13 @@ def leave(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
         message_id, ciphertext = one.letter.deposit
         connection.execute(
             text(
-                "INSERT INTO portal_message (message_id, letter_id, patient, sealed, expires_at)"
-                " VALUES (:message_id, :letter_id, :patient, :sealed, :expires_at)"
+                "INSERT INTO portal_message (message_id, letter_id, patient, sealed, expires_at,"
+                " verifier, recipient, language)"
+                " VALUES (:message_id, :letter_id, :patient, :sealed, :expires_at,"
+                " :verifier, :recipient, :language)"
                 " ON CONFLICT (letter_id) DO UPDATE SET sealed = excluded.sealed,"
-                " left_at = excluded.left_at, expires_at = excluded.expires_at"
+                " left_at = excluded.left_at, expires_at = excluded.expires_at,"
+                " verifier = excluded.verifier, recipient = excluded.recipient"
             ),
             {
                 "message_id": message_id,
@@ -47,12 +76,15 @@ def leave(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
                 "patient": run.pseudonym(one.letter.patient_key),
                 "sealed": seal_deposit(run.keyring, message_id, ciphertext),
                 "expires_at": _expires(run),
+                "verifier": known.get(one.letter_id),
+                "recipient": one.recipient,
+                "language": one.letter.language,
             },
         )
 
 
 def _leave_links(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:
-    """Bound to patient and campaign; the store has a digest only, so that it opens none."""
+    """Bound to patient and campaign; the database knows their digests, and opens none of them."""
     if not letters:
         return
     connection.execute(
@@ -74,6 +106,7 @@ def _leave_links(connection: Connection, run: Run, letters: Sequence[Queued]) ->
 
 def remove_expired(connection: Connection, now: datetime) -> int:
     """Remove what was left for longer than it is kept; gives how many letters."""
+    connection.execute(text("DELETE FROM opt_out_link WHERE valid_until <= :now"), {"now": now})
     return connection.execute(
         text("DELETE FROM portal_message WHERE expires_at <= :now"), {"now": now}
     ).rowcount

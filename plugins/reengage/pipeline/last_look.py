@@ -23,7 +23,10 @@ from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.letter import comparable
 from reengage.pipeline.run import Run
 from reengage.pipeline.ways import choose_way
+from reengage.pipeline.wishes import Wish, wishes
 from reengage.sealing.certificates import certificate_of
+from reengage.sealing.factor import Factor
+from reengage.sealing.factor import comparable as comparable_factor
 from reengage.sealing.trust import Trust, load_trust
 from reengage.sealing.way import Means, still_holds
 from reengage.sql import load_sql
@@ -46,6 +49,10 @@ class LastLook:
     """Those that may no longer go, with the first reason."""
     consents: dict[UUID, dict[str, str | None]]
     """Of the others, purpose to the signing of the form that counts."""
+    on_file: dict[UUID, str] = field(default_factory=dict)
+    """Of the others, pseudonym of the address that the warehouse has."""
+    factors: dict[UUID, Factor] = field(default_factory=dict, repr=False)
+    """Of the others that wait at the portal, what opens them there."""
     verified: dict[UUID, str] = field(default_factory=dict)
     """Of the others, when the address was confirmed; none of a representative's."""
 
@@ -58,39 +65,60 @@ def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastL
     warehouse does not answer.
     """
     found = _standing_now(run, letters)
+    with run.store.connect() as connection:
+        home = run.settings.home
+        asked_for = wishes(connection, home, [run.pseudonym(x.letter.patient_key) for x in letters])
     asked = _Sealing(means, load_trust(run.settings.smime_trust), _own_certificates(run, letters))
     reasons = {
-        one.letter_id: _reason_against(run, one, found[number], asked)
+        one.letter_id: _reason_against(
+            run, one, found[number], asked, asked_for.get(run.pseudonym(one.letter.patient_key))
+        )
         for number, one in enumerate(letters, start=1)
     }
     denied = {letter_id: reason for letter_id, reason in reasons.items() if reason}
-    consents = {
-        one.letter_id: found[number][0].consents
+    allowed = [
+        (one, found[number][0])
         for number, one in enumerate(letters, start=1)
         if one.letter_id not in denied
-    }
-    verified = {
-        one.letter_id: found[number][0].verified_at
-        for number, one in enumerate(letters, start=1)
-        if one.letter_id in consents and found[number][0].verified_at
-    }
-    return LastLook(denied, consents, verified)
+    ]
+    factors = {one.letter_id: _factor(run, one, now) for one, now in allowed}
+    return LastLook(
+        denied,
+        {one.letter_id: now.consents for one, now in allowed},
+        {one.letter_id: recipient_pseudonym(run, now.recipient) for one, now in allowed},
+        {letter_id: factor for letter_id, factor in factors.items() if factor},
+        {one.letter_id: now.verified_at for one, now in allowed if now.verified_at},
+    )
+
+
+def _factor(run: Run, one: outbox.Queued, now: Row[Any]) -> Factor | None:
+    """What its recipient must know; None for who needs nothing, or for whom it is not on file."""
+    portal = run.practice.portal
+    if portal is None or one.letter.deposit is None or now.birth_date is None:
+        return None
+    said = now.zip if portal.second_factor == "zip" else one.letter.patient_key
+    second = comparable_factor(portal.second_factor, said or "")
+    return None if second is None else Factor(now.birth_date, second)
 
 
 def _reason_against(
-    run: Run, one: outbox.Queued, found: list[Row[Any]], asked: _Sealing
+    run: Run, one: outbox.Queued, found: list[Row[Any]], asked: _Sealing, wish: Wish | None
 ) -> str | None:
     if len(found) != 1:  # a view has a key twice: who knows which of the rows is true?
         return "ambiguous"
     [now] = found
     if now.reasons:
         return str(now.reasons[0])
-    if recipient_pseudonym(run, now.recipient) != one.recipient:
+    on_file = recipient_pseudonym(run, now.recipient)
+    if (wish.recipient_for(on_file) if wish else on_file) != one.recipient:
         return "address_changed"
     for column, said in one.letter.says.items():
         if comparable(getattr(now, column.replace(".", "_"))) != said:
             return f"{column.split('.')[0]}_changed"
-    return _seal_against(run, one.letter, now, asked)
+    if lapsed := _seal_against(run, one.letter, now, asked):
+        return lapsed
+    waits = one.letter.deposit is not None
+    return "portal_factor_missing" if waits and _factor(run, one, now) is None else None
 
 
 def _seal_against(run: Run, letter: Addressed, now: Row[Any], asked: _Sealing) -> str | None:
@@ -106,7 +134,7 @@ def _seal_against(run: Run, letter: Addressed, now: Row[Any], asked: _Sealing) -
         run,
         asked.means,
         asked.trust,
-        address=now.recipient,
+        address=letter.recipient,  # is the one on file, or the one that was asked for
         certificate=now.certificate,
         reads_authenticated=now.reads_authenticated,
     )
@@ -145,6 +173,7 @@ def _standing_now(run: Run, letters: Sequence[outbox.Queued]) -> dict[int, list[
                     "patient_keys": [one.letter.patient_key for one in letters],
                     "appointment_keys": [one.letter.appointment_key for one in letters],
                     "medication_keys": [one.letter.medication_key for one in letters],
+                    "at_portal": [one.letter.deposit is not None for one in letters],
                 },
             )
             for row in rows:

@@ -26,6 +26,7 @@ from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import complete
 from reengage.pipeline.variants import variants_of
 from reengage.pipeline.ways import choose_way, means_of
+from reengage.pipeline.wishes import NONE, Wish, open_address, wishes
 from reengage.sealing.certificates import CertificateFault
 from reengage.sealing.way import Means, NoWay
 from reengage.templates import format_field
@@ -47,16 +48,18 @@ def write_letters(run: Run, chunk: Chunk) -> int:
         for number, rows in enumerate(staging.read_parts(connection, key, parts)):
             if number:  # the part before; the last one commits with the task's end
                 connection.commit()
-            named = {run.pseudonym(row["patient_key"]): row for row in rows}
-            due = _due(connection, run, list(named))
+            patients = [run.pseudonym(row["patient_key"]) for row in rows]
+            due = _due(connection, run, patients)
             drawn = variants.of(connection, due)
+            asked = wishes(connection, run.settings.home, patients)
             letters = [
                 found
-                for patient, row in named.items()
+                for row, patient in zip(rows, patients, strict=True)
                 if patient in due
+                if (wished := _as_wished(connection, run, row, asked.get(patient, NONE)))
                 if (
                     found := _outbox_row(
-                        connection, run, key, chunk, row, words, means, drawn[patient]
+                        connection, run, key, chunk, wished, words, means, drawn[patient]
                     )
                 )
             ]
@@ -88,6 +91,26 @@ def _due(connection: Connection, run: Run, patients: list[str]) -> set[str]:
         {"run_id": run.run_id, "patients": patients},
     )
     return set(found.scalars())
+
+
+def _as_wished(
+    connection: Connection, run: Run, row: staging.Row, wish: Wish
+) -> staging.Row | None:
+    """The row with the language and address that its patient asked for (PRV-21).
+
+    None where the store has lost the address: nothing goes to another one.
+    """
+    wished = dict(row)
+    if wish.language in run.campaign.languages:
+        wished["language"] = wish.language
+    on_file = recipient_pseudonym(run, row["recipient"])
+    if wish.recipient_for(on_file) != on_file:
+        patient = run.pseudonym(row["patient_key"])
+        if wish.sealed is None:
+            _exclude(connection, run, patient, "address_lost")
+            return None
+        wished["recipient"] = open_address(run.keyring, patient, wish.sealed)
+    return wished
 
 
 def _outbox_row(

@@ -31,6 +31,7 @@ from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.deposits import leave, remove
 from reengage.pipeline.disclosure import disclose, intend
 from reengage.pipeline.run import Run
+from reengage.refusals import purpose_scope
 from reengage.sql import load_sql
 
 BATCH = 100
@@ -160,17 +161,19 @@ def claim(
     warehouse_read_at: datetime,
     baa_id: str,
     verified: Mapping[UUID, str] | None = None,
+    on_file: Mapping[UUID, str] | None = None,
+    verifiers: Mapping[UUID, bytes] | None = None,
 ) -> list[Queued]:
     """Claim letters under `token`; those that may no longer go become `withheld`, with the reason.
 
     The ledger has the intent to offer them, under this agreement, in the same transaction, and the
-    portal what is to be picked up there.
-
-    `denied` is the warehouse's last word, letter to reason, read at `warehouse_read_at`; `consents`
-    purpose to the signing of the form that counts: a revocation of it that we know of counts from
-    then on, and any where the letter is not in it (PRV-06); `verified` when the address was
-    confirmed (PRV-23). Until the caller's transaction ends no other claim looks at these patients:
-    the later one, of whichever campaign, sees this one's letters and keeps to its caps.
+    portal what is to be picked up there. `denied` is the warehouse's last word, letter to reason,
+    read at `warehouse_read_at`; `consents` purpose to the signing of the form that counts: a
+    revocation of it that we know of counts from then on, and any where the letter is not in it
+    (PRV-06); `verified` when the address was confirmed (PRV-23). `on_file` is the pseudonym of the address that the warehouse has, where it is not the
+    letter's (PRV-21); `verifiers` what opens those that wait at the portal.
+    Until the caller's transaction ends no other claim looks at these patients, of whichever
+    campaign: the later one sees this one's letters and keeps to its caps.
     Raises StoreError when nothing moved: the reading is too old, or another try is at work.
     """
     _lock_patients(connection, run, letters)
@@ -185,13 +188,11 @@ def claim(
                 for one in letters
             ],
             "verified": [(verified or {}).get(one.letter_id) for one in letters],
-            "purpose": run.campaign.purpose,
+            "on_file": [(on_file or {}).get(one.letter_id, one.recipient) for one in letters],
             "claim": token,
             "incarnation": incarnation(connection),
             "warehouse_read_at": warehouse_read_at,
-            "now": run.settings.now(),
-            "cap_days": run.campaign.caps.days_between_letters,
-            "any_cap_days": run.campaign.caps.days_after_any_letter,
+            **_rules(run),
         },
     ).all()
     if letters and not moved:
@@ -202,9 +203,9 @@ def claim(
     withheld = [row.letter_id for row in moved if row.state == "withheld"]
     remove(connection, withheld)
     disclose(connection, run, withheld)
-    ids = {row.letter_id for row in moved if row.state == "claimed"}
+    ids = {row.letter_id for row in moved} - set(withheld)
     claimed = [one for one in letters if one.letter_id in ids]
-    leave(connection, run, claimed)
+    leave(connection, run, claimed, verifiers or {})
     intend(connection, run, sorted(ids), baa_id)
     return claimed
 
@@ -214,6 +215,17 @@ def _lock_patients(connection: Connection, run: Run, letters: Sequence[Queued]) 
         text(load_sql(run.settings.home, "outbox/claim_lock.sql")),
         {"letter_ids": [one.letter_id for one in letters]},
     )
+
+
+def _rules(run: Run) -> dict[str, object]:
+    """What the claim holds every letter of the run to."""
+    return {
+        "now": run.settings.now(),
+        "purpose": run.campaign.purpose,
+        "purpose_scope": purpose_scope(run.campaign.purpose),
+        "cap_days": run.campaign.caps.days_between_letters,
+        "any_cap_days": run.campaign.caps.days_after_any_letter,
+    }
 
 
 def defer(connection: Connection, letters: Sequence[Queued], reason: str) -> None:

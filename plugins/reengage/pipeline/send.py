@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from reengage import refusals, relay, suppressions
 from reengage.errors import StoreError
-from reengage.pipeline import attempts, breaker, outbox, pacing, window
+from reengage.pipeline import attempts, breaker, deposits, outbox, pacing, window
 from reengage.pipeline.facts import disclosed
 from reengage.pipeline.last_look import last_look
 from reengage.pipeline.plan import Chunk
@@ -209,6 +209,7 @@ class _Sender:
         self._connection.commit()
         read_at = outbox.clock(self._connection)
         look = last_look(self._run, letters, self._means())
+        opens = deposits.verifiers(self._run, letters, look.factors)
         claimed = outbox.claim(
             self._connection,
             self._run,
@@ -219,6 +220,8 @@ class _Sender:
             verified=look.verified,
             warehouse_read_at=read_at,
             baa_id=baa_id,
+            on_file=look.on_file,
+            verifiers=opens,
         )
         self._connection.commit()
         return claimed

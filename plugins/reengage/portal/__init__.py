@@ -1,0 +1,1 @@
+"""Portal: the service that patients use. Sealed letters, opting out, how they are written to."""

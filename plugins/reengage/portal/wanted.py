@@ -1,0 +1,191 @@
+"""Wanted: how a patient wants to be written to, said on the page and written down at once.
+
+Who has a letter's link may have less: no more of a campaign, of a purpose, of anything; an
+authorization revoked, its use restricted; another language. Where letters go is for who also knows
+the second factor, and for an address whose mail its owner reads (ADR 0029). Each word is a row that
+wins over the warehouse, a line of the journal and a record of the ledger, in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+
+from reengage.opt_outs import find_link, tell
+from reengage.pipeline.wishes import seal_address
+from reengage.portal import problems
+from reengage.portal.desk import Desk, new_token, token_digest
+from reengage.portal.pickup import Session, keep_pace, require_session
+from reengage.practice import is_address
+from reengage.refusals import Kind, purpose_scope
+
+LANGUAGES = ("en", "es")
+PURPOSES = ("treatment", "own_service", "education", "marketing")
+AUTHORIZATIONS = ("email", "marketing", "part2")
+ADDRESSES_A_DAY = 3
+Channel = Literal["portal", "one_click"]
+Said = list[tuple[Kind, str | None]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a patient said; what is absent stays as it is."""
+
+    stop_all: bool = False
+    stop_campaigns: Sequence[str] = ()
+    stop_purposes: Sequence[str] = ()
+    revoke: Sequence[str] = ()
+    restrict: bool = False
+    language: str | None = None
+    address_on_file: bool = False
+    """No other address any more."""
+
+    def said(self, desk: Desk) -> Said:
+        """As what is written down. Raises PortalProblemError for a word that is none of ours."""
+        known = {one.slug for one in desk.campaigns}
+        if (
+            not set(self.stop_campaigns) <= known
+            or not set(self.stop_purposes) <= set(PURPOSES)
+            or not set(self.revoke) <= set(AUTHORIZATIONS)
+            or self.language not in (None, *LANGUAGES)
+        ):
+            raise problems.unusable()
+        found: Said = [("opt_out", None)] if self.stop_all else []
+        found += [("opt_out", slug) for slug in dict.fromkeys(self.stop_campaigns)]
+        found += [("opt_out", purpose_scope(one)) for one in dict.fromkeys(self.stop_purposes)]
+        found += [("revocation", one) for one in dict.fromkeys(self.revoke)]
+        found += [("restriction", None)] if self.restrict else []
+        found += [("language", self.language)] if self.language else []
+        found += [("address", None)] if self.address_on_file else []
+        return found
+
+
+def by_session(desk: Desk, message_id: str, token: str, wanted: Wanted) -> dict[str, Any]:
+    """Write it down for the session's patient; gives how things stand.
+
+    Raises PortalProblemError.
+    """
+    said = wanted.said(desk)
+    with desk.engine.begin() as connection:
+        session = require_session(desk, connection, message_id, token)
+        if said:
+            _tell(desk, connection, session.patient, said, "portal")
+        return _standing(desk, connection, session)
+
+
+def by_link(desk: Desk, token: str, wanted: Wanted, *, this_kind: bool, channel: Channel) -> bool:
+    """The same for whom a letter's opt-out link speaks for; `this_kind` = its own campaign.
+
+    Gives whether the link is one of ours. Raises PortalProblemError for where letters go.
+    """
+    if wanted.address_on_file:
+        raise problems.unusable()
+    said = wanted.said(desk)
+    with desk.engine.begin() as connection:
+        link = find_link(connection, token, desk.settings.now())
+        if link is None:
+            return False
+        if this_kind:
+            said.insert(0, ("opt_out", link.campaign))
+        if said:
+            _tell(desk, connection, link.patient, said, channel)
+    return True
+
+
+def standing(desk: Desk, message_id: str, token: str) -> dict[str, Any]:
+    """How a session's patient is written to by now. Raises PortalProblemError."""
+    with desk.engine.begin() as connection:
+        session = require_session(desk, connection, message_id, token)
+        return _standing(desk, connection, session)
+
+
+def ask_address(desk: Desk, message_id: str, token: str, address: str, peer: str) -> None:
+    """Ask who reads the mail of `address` to confirm it; until then nothing changes.
+
+    Raises PortalProblemError. Whether the address was asked before is not told.
+    """
+    address = address.strip()
+    if not desk.offers_another_address:
+        raise problems.unusable("unavailable")
+    if not is_address(address):
+        raise problems.unusable("address")
+    secret, digest = new_token()
+    keep_pace(desk, peer)
+    with desk.engine.begin() as connection:
+        session = require_session(desk, connection, message_id, token)
+        patient = session.patient
+        new = connection.execute(
+            text(desk.sql("ask_address")),
+            {
+                "patient": patient,
+                "recipient": desk.keyring.pseudonym("recipient", address.casefold()),
+                "instead_of": _on_file(desk, connection, session),
+                "sealed": seal_address(desk.keyring, patient, address),
+                "token": digest,
+                "language": session.language,
+                "most": ADDRESSES_A_DAY,
+            },
+        ).one_or_none()
+        if new is not None:
+            queue(desk, connection, "confirm_address", {
+                "to": address, "language": session.language, "token": secret,
+            })  # fmt: skip
+
+
+def confirm_address(desk: Desk, token: str) -> bool:
+    """Who reads the mail of an address says that it is theirs; gives whether the link was good."""
+    with desk.engine.begin() as connection:
+        row = connection.execute(
+            text(desk.sql("confirm_address")), {"token": token_digest(token)}
+        ).one_or_none()
+        if row is None:
+            return False
+        scope = f"{row.instead_of}:{row.recipient}"
+        _tell(desk, connection, row.patient, [("address", scope)], "portal")
+    return True
+
+
+def queue(desk: Desk, connection: Connection, kind: str, content: Mapping[str, str]) -> None:
+    """Leave a message for the keeper to send; it holds nothing but an address and a link."""
+    sealed = desk.keyring.purpose_key("portal").seal(
+        json.dumps(content).encode(), bound_to=f"mail/{kind}"
+    )
+    connection.execute(
+        text("INSERT INTO portal_mail (kind, sealed) VALUES (:kind, :sealed)"),
+        {"kind": kind, "sealed": sealed},
+    )
+
+
+def _tell(desk: Desk, connection: Connection, patient: str, said: Said, channel: Channel) -> None:
+    tell(connection, desk.keyring, desk.settings.journal, patient, said, channel=channel)
+
+
+def _on_file(desk: Desk, connection: Connection, session: Session) -> str:
+    """Pseudonym of the address that the practice has: the letter's, or what that was instead of."""
+    wish = (
+        connection.execute(text(desk.sql("preferences")), {"patient": session.patient})
+        .one()
+        .address
+    )
+    if wish and wish.partition(":")[2] == session.recipient:
+        return str(wish.partition(":")[0])
+    if session.recipient is None:
+        raise problems.unusable("unavailable")
+    return session.recipient
+
+
+def _standing(desk: Desk, connection: Connection, session: Session) -> dict[str, Any]:
+    row = connection.execute(text(desk.sql("preferences")), {"patient": session.patient}).one()
+    return {
+        "stopped": list(row.stopped),
+        "revoked": list(row.revoked),
+        "restricted": row.restricted,
+        "language": row.language or session.language,
+        "another_address": row.address is not None,
+        "confirming": row.confirming,
+        "offers_another_address": desk.offers_another_address,
+    }

@@ -1,0 +1,22 @@
+-- An incident of every letter that was locked by wrong answers, or reported as not its reader's; who
+-- reported has nothing more sent to that address.
+-- Parameters: most (wrong answers that lock).
+WITH closed AS (
+    SELECT m.message_id, m.letter_id, m.patient, m.recipient,
+        CASE WHEN g.reported_at IS NOT NULL THEN 'not_me' ELSE 'locked' END AS kind
+    FROM portal_guess g JOIN portal_message m USING (message_id)
+    WHERE g.reported_at IS NOT NULL OR g.wrong >= CAST(:most AS int)
+),
+new AS (
+    INSERT INTO portal_incident (kind, message_id, letter_id, patient)
+    SELECT kind, message_id, letter_id, patient FROM closed
+    ON CONFLICT (message_id, kind) WHERE closed_at IS NULL DO NOTHING
+    RETURNING incident_id, kind, message_id, letter_id, patient
+),
+suppressed AS (
+    INSERT INTO suppression (recipient, reason)
+    SELECT closed.recipient, 'not_me' FROM new JOIN closed USING (message_id)
+    WHERE new.kind = 'not_me' AND closed.recipient IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+SELECT incident_id, kind, letter_id, patient FROM new

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, text
 from reengage.errors import StoreError
 from reengage.journal import Journal, Mark
 
-Reason = Literal["hard_bounce", "soft_bounces", "complaint"]
+Reason = Literal["hard_bounce", "soft_bounces", "complaint", "not_me"]
 VERSION = 1
 BATCH = 1000
 
@@ -90,9 +90,11 @@ class Suppression:
         return cls(**found)
 
 
-def suppression_id(letter_id: UUID, reason: Reason) -> UUID:
-    """The same for whatever says the same of a letter again: what was lifted stays lifted."""
-    return uuid5(_IDS, f"{letter_id}/{reason}")
+def suppression_id(of: UUID, reason: Reason) -> UUID:
+    """The same for whatever says the same of a letter, or incident, again: what was lifted stays
+    lifted.
+    """
+    return uuid5(_IDS, f"{of}/{reason}")
 
 
 def record(connection: Connection, path: Path, suppressions: Sequence[Suppression]) -> int:

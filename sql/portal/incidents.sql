@@ -1,5 +1,4 @@
--- An incident of every letter that was locked by wrong answers, or reported as not its reader's; who
--- reported has nothing more sent to that address.
+-- An incident of every letter that was locked by wrong answers, or reported as not its reader's.
 -- Parameters: most (wrong answers that lock).
 WITH closed AS (
     SELECT m.message_id, m.letter_id, m.patient, m.recipient,
@@ -12,11 +11,6 @@ new AS (
     SELECT kind, message_id, letter_id, patient FROM closed
     ON CONFLICT (message_id, kind) WHERE closed_at IS NULL DO NOTHING
     RETURNING incident_id, kind, message_id, letter_id, patient
-),
-suppressed AS (
-    INSERT INTO suppression (recipient, reason)
-    SELECT closed.recipient, 'not_me' FROM new JOIN closed USING (message_id)
-    WHERE new.kind = 'not_me' AND closed.recipient IS NOT NULL
-    ON CONFLICT DO NOTHING
 )
-SELECT incident_id, kind, letter_id, patient FROM new
+SELECT new.incident_id, new.kind, new.letter_id, new.patient, closed.recipient
+FROM new JOIN closed USING (message_id)

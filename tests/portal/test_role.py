@@ -48,7 +48,7 @@ def test_it_reads_its_tables_and_no_other(portal: Portal, engine: Engine) -> Non
     [
         "DELETE FROM portal_message", "UPDATE portal_message SET verifier = ''",
         "UPDATE portal_message SET expires_at = now()", "DELETE FROM opt_out",
-        "UPDATE preference SET value = 'x'", "INSERT INTO suppression VALUES ('x', 'x')",
+        "UPDATE preference SET value = 'x'", "INSERT INTO suppression (recipient) VALUES ('x')",
         "DELETE FROM ledger_entry", "SELECT * FROM letter", "SELECT * FROM decision",
         "INSERT INTO opt_out_link VALUES ('x', 'x', 'x', now())", "TRUNCATE portal_guess",
         "INSERT INTO keyring VALUES (false, 'x')", "CREATE TABLE mine (x int)",

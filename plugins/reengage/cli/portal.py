@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from argparse import Namespace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from time import sleep
 
@@ -115,7 +115,14 @@ def reopen(options: Namespace, home: Path) -> int:
     keyring = open_keyring(places.keyring(home))
     with places.store(home) as engine, engine.begin() as connection:
         stores.require_keyring(connection, keyring)
-        letter = keeper.reopen(connection, home, options.message, actor())
+        letter = keeper.reopen(
+            connection,
+            home,
+            options.message,
+            actor(),
+            journal=places.suppressions(home),
+            at=datetime.now(UTC),
+        )
         if letter is not None:
             note_access(connection, keyring, "approved", "reopening", {"letter": str(letter)})
     if letter is None:

@@ -170,10 +170,10 @@ def claim(
     portal what is to be picked up there. `denied` is the warehouse's last word, letter to reason,
     read at `warehouse_read_at`; `consents` purpose to the signing of the form that counts: a
     revocation of it that we know of counts from then on, and any where the letter is not in it
-    (PRV-06); `verified` when the address was confirmed (PRV-23). `on_file` is the pseudonym of the address that the warehouse has, where it is not the
-    letter's (PRV-21); `verifiers` what opens those that wait at the portal.
-    Until the caller's transaction ends no other claim looks at these patients, of whichever
-    campaign: the later one sees this one's letters and keeps to its caps.
+    (PRV-06); `verified` when the address was confirmed (PRV-23); `on_file` the pseudonym of the
+    address that the warehouse has, where it is not the letter's (PRV-21); `verifiers` what opens
+    those that wait at the portal. Until the caller's transaction ends no other claim looks at these
+    patients, of whichever campaign: the later one sees this one's letters and keeps to its caps.
     Raises StoreError when nothing moved: the reading is too old, or another try is at work.
     """
     _lock_patients(connection, run, letters)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from reengage import relay, store
+from reengage import relay, store, suppressions
 from reengage.errors import ConfigurationError
 from reengage.keys import Keyring, open_keyring
 from reengage.ledger.append import append
@@ -26,6 +26,7 @@ from reengage.portal.pickup import MOST
 from reengage.practice import Practice, load_practice
 from reengage.settings import Settings
 from reengage.sql import load_sql
+from reengage.suppressions import Suppression
 from reengage.vendors import load_vendors, require_in_force, require_vendor
 
 BATCH = 50
@@ -52,7 +53,7 @@ def tend(settings: Settings) -> Tended:
     practice = load_practice(settings.home / "practice.yaml")
     with engine.begin() as connection:
         store.require_keyring(connection, keyring)
-        incidents = open_incidents(connection, keyring, settings.home, practice)
+        incidents = open_incidents(connection, keyring, settings, practice)
     with engine.begin() as connection:
         removed = _remove(connection)
     sent = _send_all(engine, keyring, practice, settings)
@@ -63,9 +64,24 @@ def tend(settings: Settings) -> Tended:
     return Tended(incidents, sent, waiting, removed)
 
 
-def open_incidents(connection: Connection, keyring: Keyring, home: Path, practice: Practice) -> int:
-    """Make an incident of every letter that was locked or reported; gives how many are new."""
-    found = connection.execute(text(load_sql(home, "portal/incidents.sql")), {"most": MOST}).all()
+def open_incidents(
+    connection: Connection, keyring: Keyring, settings: Settings, practice: Practice
+) -> int:
+    """Make an incident of every letter that was locked or reported; gives how many are new.
+
+    To the address of who said that it is not theirs nothing more is sent.
+    """
+    found = connection.execute(
+        text(load_sql(settings.home, "portal/incidents.sql")), {"most": MOST}
+    ).all()
+    suppressions.record(connection, settings.suppressions_path, [
+        Suppression(
+            suppressions.suppression_id(row.incident_id, "not_me"), "not_me", settings.now(),
+            recipient=row.recipient, letter_id=row.letter_id, evidence=str(row.incident_id),
+        )
+        for row in found
+        if row.kind == "not_me" and row.recipient is not None
+    ])  # fmt: skip
     for row in found:
         _queue_notice(connection, keyring, practice, row.kind, row.incident_id)
     append(connection, keyring, [
@@ -78,16 +94,26 @@ def open_incidents(connection: Connection, keyring: Keyring, home: Path, practic
     return len(found)
 
 
-def reopen(connection: Connection, home: Path, message: str, by: str) -> UUID | None:
+def reopen(
+    connection: Connection, home: Path, message: str, by: str, *, journal: Path, at: datetime
+) -> UUID | None:
     """Let a locked letter be opened again, and write to its address again where that was reported.
 
     `message` is the letter's id at the portal, an incident's, or the letter's own. Gives the
     letter's id; None = there is no such letter, or it is not locked. The caller records it.
+    `journal` is that of suppressions.
     """
-    found: UUID | None = connection.execute(
+    found = connection.execute(
         text(load_sql(home, "portal/reopen.sql")), {"message": message, "by": by}
-    ).scalar_one_or_none()
-    return found
+    ).one_or_none()
+    if found is None:
+        return None
+    held = {one.suppression_id for one in suppressions.listed(connection, at)}
+    for incident in found.reported:
+        if (which := suppressions.suppression_id(incident, "not_me")) in held:
+            suppressions.lift(connection, journal, which, at=at, by=by)
+    letter: UUID = found.letter_id
+    return letter
 
 
 def _queue_notice(

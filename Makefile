@@ -41,8 +41,14 @@ down: .venv/.locked ## Stop whatever a run or the UI left running
 	@$(PY) -m reengage down
 
 .PHONY: test
-test: .venv/.locked ## Set up and run every test
-	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder
+test: .venv/.locked ## Set up and run every test, apart from the long ones
+	@$(PY) -m pytest -m "not long" $(SHARED_OUT)
+
+.PHONY: long
+long: .venv/.locked ## Run the long tests: whole runs in Airflow, disturbed in every way
+	@$(PY) -m pytest -m long $(SHARED_OUT)
+
+SHARED_OUT = -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: mutations
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red

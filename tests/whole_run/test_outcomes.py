@@ -5,7 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from whole_run.conftest import AS_OF, House
+
+pytestmark = pytest.mark.long
+
 
 YESTERDAY = AS_OF - timedelta(days=1)
 

@@ -10,9 +10,13 @@ from collections import Counter
 from email import message_from_bytes
 from typing import Any
 
+import pytest
 from reengage.embedded.processes import wait_until
 
 from whole_run.conftest import House
+
+pytestmark = pytest.mark.long
+
 
 SLUG = "paused"
 DAG = f"reengage_{SLUG}"

@@ -15,6 +15,9 @@ import pytest
 from reengage.embedded.home import copy_home
 from reengage.settings import HOME
 
+pytestmark = pytest.mark.long
+
+
 PATIENCE = 180
 """Seconds until a wait is given up: PostgreSQL alone has a minute to stop in."""
 

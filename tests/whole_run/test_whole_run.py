@@ -7,10 +7,14 @@ import signal
 from collections import Counter
 from email import message_from_bytes
 
+import pytest
 from reengage.embedded.processes import wait_until
 from sqlalchemy import create_engine, text
 
 from whole_run.conftest import House
+
+pytestmark = pytest.mark.long
+
 
 MAPPED = ("letter", "check_letters", "send")
 

@@ -15,6 +15,9 @@ from reengage.embedded import main_job
 
 from whole_run.conftest import House
 
+pytestmark = pytest.mark.long
+
+
 AUDITED = "audited"
 
 

@@ -13,6 +13,9 @@ from reengage.keys import open_keyring
 
 from whole_run.conftest import House
 
+pytestmark = pytest.mark.long
+
+
 SLUG = "returned"
 NOTICE = """From: MAILER-DAEMON@mx.test (Mail Delivery System)
 Return-Path: <>

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -52,12 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Postgres]:
     """A PostgreSQL server of the tests' own."""
-    directory = tmp_path_factory.mktemp("pg") / "data"
-    with postgres.running(directory) as running:
+    with postgres.running(tmp_path_factory.mktemp("pg") / "data") as running:
         store.migrate(store.connect(running.url("store")), HOME)  # the template of every store
         _without_waiting_for_the_disk(running)
         yield running
-    shutil.rmtree(directory)  # gigabytes of small databases, which pytest would keep for three runs
 
 
 def _without_waiting_for_the_disk(running: postgres.Postgres) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -21,13 +20,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from reengage.contract import load_contract
-from reengage.delivery import Breaker, Retry
+from reengage.delivery import Breaker, Retry, SendWindow
 from reengage.errors import ConfigurationError
 from reengage.settings import vendors_path
 from reengage.templates import check_template
@@ -48,12 +46,9 @@ letter nothing of the patient but the salutation."""
 
 _FORMATS = {"appointment.start_at": {"date", "time"}}
 
-_MINUTE = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 Whole = Annotated[int, Field(strict=True)]
-# JSON Schema's own format "time" has seconds and an offset: editors would refuse "08:00".
-Minute = Annotated[time, WithJsonSchema({"type": "string", "pattern": _MINUTE})]
 
 
 class _Strict(BaseModel):
@@ -106,27 +101,6 @@ class Caps(_Strict):
     )
 
 
-class SendWindow(_Strict):
-    """Hours of the day in which letters may leave, by the clock where the patient lives."""
-
-    opens: Minute = Field(description='first minute, quoted: "08:00"')
-    closes: Minute = Field(description='first minute after it, quoted: "20:00"')
-
-    @field_validator("opens", "closes", mode="before")
-    @classmethod
-    def _quoted(cls, value: object) -> object:
-        # Nothing finer, and no offset: it is compared with the patient's wall clock.
-        if not isinstance(value, str) or not re.fullmatch(_MINUTE, value):
-            raise ValueError('expected a quoted time such as "08:00"')
-        return value
-
-    @model_validator(mode="after")
-    def _in_order(self) -> SendWindow:
-        if self.closes <= self.opens:
-            raise ValueError("the send window must close after it opens, on the same day")
-        return self
-
-
 class Campaign(_Strict):
     """One campaign: whom it asks for, what it says, when, through whom."""
 
@@ -135,10 +109,7 @@ class Campaign(_Strict):
     )
     title: str = Field(min_length=3, max_length=80, description="its name for people")
     title_es: str | None = Field(
-        default=None,
-        min_length=3,
-        max_length=80,
-        description="the same in Spanish, where patients choose what they get; absent = `title`",
+        None, min_length=3, max_length=80, description="the same in Spanish; absent = `title`"
     )
     purpose: Literal["treatment", "own_service", "education", "marketing"] = Field(
         description="why it is written; decides which authorization is needed"
@@ -188,7 +159,7 @@ class Campaign(_Strict):
     @field_validator("slug")
     @classmethod
     def _is_free(cls, value: str) -> str:
-        if value in ("audit", "ledger_mirror", "outcomes"):
+        if value in ("audit", "ledger_mirror", "outcomes", "responses"):
             raise ValueError("a DAG of our own has this name; take another")
         return value
 

@@ -1,22 +1,55 @@
-"""Delivery: how fast letters may leave, how often one is tried, and when a run pauses itself.
+"""Delivery: when and how fast letters may leave, how often one is tried, when a run pauses itself.
 
-Values of the campaign's file (`retry`, `breaker`) and of the vendor's entry (`rate`). What is
-counted against them lies in the store (pipeline.pacing, pipeline.retry, pipeline.breaker).
+Values of the campaign's file (`send_window`, `retry`, `breaker`) and of the vendor's entry
+(`rate`). What is counted against them lies in the store (pipeline.pacing, pipeline.retry,
+pipeline.breaker).
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import time, timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 Whole = Annotated[int, Field(strict=True)]
 Share = Annotated[float, Field(gt=0, le=1)]
+_MINUTE = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+# JSON Schema's own format "time" has seconds and an offset: editors would refuse "08:00".
+Minute = Annotated[time, WithJsonSchema({"type": "string", "pattern": _MINUTE})]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SendWindow(_Strict):
+    """Hours of the day in which letters may leave, by the clock where the patient lives."""
+
+    opens: Minute = Field(description='first minute, quoted: "08:00"')
+    closes: Minute = Field(description='first minute after it, quoted: "20:00"')
+
+    @field_validator("opens", "closes", mode="before")
+    @classmethod
+    def _quoted(cls, value: object) -> object:
+        # Nothing finer, and no offset: it is compared with the patient's wall clock.
+        if not isinstance(value, str) or not re.fullmatch(_MINUTE, value):
+            raise ValueError('expected a quoted time such as "08:00"')
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> SendWindow:
+        if self.closes <= self.opens:
+            raise ValueError("the send window must close after it opens, on the same day")
+        return self
 
 
 class Rate(_Strict):

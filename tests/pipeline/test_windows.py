@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 from daily import Practice
 from ready import CAMPAIGN, CHUNK, LETTERS, Ready, reasons, run_of
-from reengage.campaigns import SendWindow, load_campaign
+from reengage.campaigns import load_campaign
+from reengage.delivery import SendWindow
 from reengage.pipeline import outbox
 from reengage.pipeline.outbox import Queued
 from reengage.pipeline.run import Run

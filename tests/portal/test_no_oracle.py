@@ -85,7 +85,7 @@ def test_a_wrong_answer_takes_as_long_whether_there_is_such_a_letter(portal: Por
                     took[known].append(perf_counter() - began)
                     assert answered.status_code == 403
     medians = {known: median(times) for known, times in took.items()}
-    assert 0.8 < medians[True] / medians[False] < 1.25, medians
+    assert 0.5 < medians[True] / medians[False] < 2, medians  # one hash more or less is tenfold
     assert min(took[False]) > 0.015  # without the slow hash it would be a few milliseconds
 
 

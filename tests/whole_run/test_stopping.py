@@ -70,6 +70,8 @@ def _command(name: str, environment: dict[str, str]) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,  # a signal to it is not for the test
+        # A shell's background job has its children ignore Ctrl-C, and who ignores it goes on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

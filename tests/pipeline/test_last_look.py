@@ -354,3 +354,15 @@ def test_a_window_that_closes_in_the_middle_ends_the_sending(
 
 def _write(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8")
+
+
+def test_that_the_address_on_file_was_confirmed_says_nothing_of_another(practice: Practice) -> None:
+    """PRV-23: one that was asked for instead, and suppressed, is not free by that."""
+    practice.world.patient("p0")
+    run = practice.open(CAMPAIGN)
+    [chunk] = practice.hurry(run)
+    with run.store.connect() as connection:
+        [one] = outbox.open_letters(connection, run, chunk["number"], outbox.clock(connection))
+    assert set(last_look(run, [one], MEANS).verified) == {one.letter_id}
+    elsewhere = replace(one, recipient=run.keyring.pseudonym("recipient", "c@example.net"))
+    assert last_look(run, [elsewhere], MEANS).verified == {}

@@ -261,6 +261,7 @@ def _looked(trial: Trial, statement: str) -> list[Any]:
     letters: dict[str, Any] = {"patient_keys": list(keys.scalars())}
     for name in ("appointment_keys", "medication_keys"):
         letters[name] = [None] * len(letters["patient_keys"])
+    letters["at_portal"] = [False] * len(letters["patient_keys"])
     found = trial.source.execute(text(statement), trial.asked | letters).all()
     trial.source.rollback()
     return sorted(found, key=lambda row: row.number)

@@ -30,7 +30,7 @@ NEW = "Elsewhere@Example.net"
 @pytest.fixture(scope="module")
 def portal(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """A service of this file's own: it sends a second campaign."""
-    with open_portal(server, tmp_path_factory.mktemp("wanted"), patients=16) as up:
+    with open_portal(server, tmp_path_factory.mktemp("wanted"), patients=17) as up:
         yield up
 
 
@@ -268,3 +268,24 @@ def test_html_in_every_field_is_neither_shown_nor_kept(portal: Portal) -> None:
         answered = portal.say(one, session, **wanted)
         assert answered.status_code == 422
         assert html not in answered.text
+
+
+def test_an_older_mailbox_learns_nothing_of_the_newer_and_moves_nothing_back(
+    portal: Portal,
+) -> None:
+    """PRV-21: who moved may have cause to keep it from who reads the address on file."""
+    one = portal.next()
+    session = portal.session(one)
+    path = f"/api/letters/{one.message_id}"
+    with portal.client() as client:
+        client.post(f"{path}/address", json={"address": "c@example.net"}, headers=session)
+        portal.relay.letters.clear()
+        portal.tend()
+        [message] = portal.relay.letters
+        assert client.post(confirmation(message.content)).status_code == 200
+        seen = client.get(f"{path}/preferences", headers=session).json()
+        assert not seen["another_address"]
+        assert not seen["offers_another_address"]
+        back = client.post(f"{path}/preferences", json={"address_on_file": True}, headers=session)
+        other = client.post(f"{path}/address", json={"address": "x@example.net"}, headers=session)
+    assert (back.status_code, other.status_code) == (422, 422)

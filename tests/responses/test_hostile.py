@@ -116,3 +116,14 @@ def test_a_detector_that_stumbles_logs_nothing_of_the_message(
     prose = b"From: MAILER-DAEMON\nSubject: failure notice\n\nIt could not be delivered: <a@b.test>"
     assert recognise(prose).kind == "bounce"
     assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "charset", ["idna", "punycode", "undefined", '"x\0y"', "utf-8", "no-such-charset"]
+)
+def test_no_character_set_of_a_stranger_stops_the_mailbox(charset: str) -> None:
+    head = (
+        f"From: a@example.org\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset={charset}"
+    )
+    content = head.encode() + b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\nh\xf6ren Sie \xff\r\n"
+    assert recognise(content).kind == "reply"

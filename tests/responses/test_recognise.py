@@ -104,3 +104,17 @@ Content-Type: message/rfc822
         + b"\n--=_outer--\n"
     )
     assert recognise(forwarded).kind == "reply"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Automatic refill of my prescription", "Automatic payments: please call me",
+        "Out of the office this week, can I move my appointment?", "Auto-reply?",
+    ],
+)  # fmt: skip
+def test_a_persons_subject_makes_no_automatic_answer(subject: str) -> None:
+    content = (
+        f"From: p@example.org\r\nSubject: {subject}\r\n\r\nI have chest pain, please call.\r\n"
+    )
+    assert recognise(content.encode()).kind == "reply"

@@ -87,7 +87,11 @@ def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastL
         {one.letter_id: now.consents for one, now in allowed},
         {one.letter_id: recipient_pseudonym(run, now.recipient) for one, now in allowed},
         {letter_id: factor for letter_id, factor in factors.items() if factor},
-        {one.letter_id: now.verified_at for one, now in allowed if now.verified_at},
+        {  # of the address on file: it says nothing of one that was asked for instead
+            one.letter_id: now.verified_at
+            for one, now in allowed
+            if now.verified_at and recipient_pseudonym(run, now.recipient) == one.recipient
+        },
     )
 
 

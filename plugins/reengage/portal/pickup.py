@@ -53,6 +53,8 @@ class Session:
     patient: str
     recipient: str | None
     language: str
+    moved: bool = False
+    """Whether the patient has spoken of another address since this letter left (PRV-21)."""
 
 
 def reserve(desk: Desk, message_id: str, peer: str) -> Sought:
@@ -141,7 +143,7 @@ def require_session(
         raise problems.no_session()
     if fresh and row.released_at is not None:
         raise problems.released()
-    return Session(row.patient, row.recipient, row.language)
+    return Session(row.patient, row.recipient, row.language, row.moved)
 
 
 def keep_pace(desk: Desk, peer: str) -> None:

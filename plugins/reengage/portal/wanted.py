@@ -72,6 +72,8 @@ def by_session(desk: Desk, message_id: str, token: str, wanted: Wanted) -> dict[
     said = wanted.said(desk)
     with desk.engine.begin() as connection:
         session = require_session(desk, connection, message_id, token)
+        if wanted.address_on_file and session.moved:
+            raise problems.unusable("unavailable")
         if said:
             _tell(desk, connection, session.patient, said, "portal")
         return _standing(desk, connection, session)
@@ -117,6 +119,8 @@ def ask_address(desk: Desk, message_id: str, token: str, address: str, peer: str
     keep_pace(desk, peer)
     with desk.engine.begin() as connection:
         session = require_session(desk, connection, message_id, token)
+        if session.moved:
+            raise problems.unusable("unavailable")
         patient = session.patient
         new = connection.execute(
             text(desk.sql("ask_address")),
@@ -185,7 +189,8 @@ def _standing(desk: Desk, connection: Connection, session: Session) -> dict[str,
         "revoked": list(row.revoked),
         "restricted": row.restricted,
         "language": row.language or session.language,
-        "another_address": row.address is not None,
-        "confirming": row.confirming,
-        "offers_another_address": desk.offers_another_address,
+        # Who reads an older mailbox learns nothing of the newer, and moves nothing back (PRV-21).
+        "another_address": row.address is not None and not session.moved,
+        "confirming": row.confirming and not session.moved,
+        "offers_another_address": desk.offers_another_address and not session.moved,
     }

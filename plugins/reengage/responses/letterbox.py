@@ -55,9 +55,9 @@ def parts_of(message: Message) -> list[Message]:
 
 def _walk(message: Message, depth: int) -> Iterator[Message]:
     yield message
-    inner = message.get_payload()
-    if isinstance(inner, list) and depth < DEPTH:
-        for part in inner:
+    # Never `get_payload()` of a leaf: it decodes by whatever character set the sender wrote.
+    if message.is_multipart() and depth < DEPTH:
+        for part in message.get_payload():
             if isinstance(part, Message):
                 yield from _walk(part, depth + 1)
 

@@ -93,9 +93,8 @@ def _prose(parts: Sequence[Message]) -> str:
 
 def _status_text(part: Message) -> str:
     """The fields of a delivery-status part, whether or not the parser took them apart."""
-    inner = part.get_payload()
-    if isinstance(inner, list):
-        blocks = [block for block in inner if isinstance(block, Message)]
+    if part.is_multipart():
+        blocks = [block for block in part.get_payload() if isinstance(block, Message)]
         return "\n\n".join("\n".join(f"{k}: {v}" for k, v in block.items()) for block in blocks)
     return text_of(part)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from reengage import store as stores
+from reengage.errors import ReengageError
 from reengage.keys import open_keyring
 from reengage.practice import load_practice
 from reengage.responses import imap, maildir, spool
@@ -43,14 +44,23 @@ def desk_of(settings: Settings) -> Desk:
 
 
 def read_imap(desk: Desk) -> Counter[str]:
-    """All mailboxes of the settings; gives how many messages came to what."""
+    """All mailboxes of the settings; gives how many messages came to what.
+
+    One that fails does not keep the others from being read; its error is raised at the end.
+    """
     counts: Counter[str] = Counter()
     settings = desk.settings
+    failed: ReengageError | None = None
     for url in settings.returns_imap:
-        with imap.opened(
-            url, staff=settings.returns_staff, trust=settings.returns_trust
-        ) as messages:
-            counts += _read(desk, "imap", messages)
+        try:
+            with imap.opened(
+                url, staff=settings.returns_staff, trust=settings.returns_trust
+            ) as messages:
+                counts += _read(desk, "imap", messages)
+        except ReengageError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
     return counts
 
 

@@ -85,7 +85,7 @@ def recognise(content: bytes) -> Recognised:
     message = open_message(content)
     try:
         return _recognised(message, content)
-    except RecursionError:
+    except Exception:  # whatever the parser stumbles over must not stop the mailbox
         return Recognised("reply")
 
 
@@ -167,15 +167,8 @@ def _is_automatic(message: Message) -> bool:
     if any(header(message, name) for name in ("x-autoreply", "x-autorespond", "x-auto-reply-from")):
         return True
     precedence = header(message, "precedence").lower()
-    return precedence == "auto_reply" or bool(
-        header(message, "return-path") == "<>"
-        or re.match(
-            r"auto(?:matic(?: reply)?|-?reply|-?response)\b|out of (?:the )?office|"
-            r"abwesenheit|respuesta autom",
-            header(message, "subject"),
-            re.IGNORECASE,
-        )
-    )
+    # A subject alone proves nothing: "Automatic refill, please call me" is a person's.
+    return precedence == "auto_reply" or header(message, "return-path") == "<>"
 
 
 def _names(message: Message, content: bytes) -> Names:

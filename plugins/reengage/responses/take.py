@@ -53,7 +53,9 @@ class Taken:
         that names no letter.
         """
         asks = self.kind in ("complaint", "opt_out")
-        return self.kind == "reply" or (asks and self.verdict in ("unnamed", "contradictory"))
+        return self.kind == "reply" or (
+            asks and self.verdict in ("unnamed", "contradictory", "not_out")
+        )
 
     @property
     def waits(self) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,7 +29,7 @@ from harness import Figure, at_most, publish
 from reengage import store
 from reengage.embedded import postgres
 from reengage.embedded.home import copy_home
-from reengage.embedded.processes import wait_until
+from reengage.embedded.processes import free_port, listens, wait_until
 from reengage.keys import Keyring, ensure_keyring
 from reengage.pipeline.deposits import seal_deposit
 from reengage.sealing import portal
@@ -210,14 +209,14 @@ def _hashes(keyring: Keyring) -> float:
 
 @contextmanager
 def _serving(command: list[str], environment: dict[str, str], log: Path) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *command, "--port", str(port)],
             env={**os.environ, **environment}, stdout=output, stderr=output,
         )  # fmt: skip
     try:
-        wait_until(lambda: _listens(port), seconds=60, what=f"the server, see {log}", every=0.05)
+        wait_until(lambda: listens(port), seconds=60, what=f"the server, see {log}", every=0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -230,17 +229,6 @@ def _echo(base: Path) -> Iterator[str]:
     command = ["-m", "uvicorn", "echo:app", "--log-level", "error", "--app-dir", str(base)]
     with _serving(command, {}, base / "echo.log") as address:
         yield address
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from daily import Practice
 from reengage.embedded.certificates import Certificates, issue
 from reengage.embedded.home import copy_home
 from reengage.embedded.postgres import Postgres, ensure_member
-from reengage.embedded.processes import wait_until
+from reengage.embedded.processes import free_port, listens, wait_until
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
 from reengage.portal import keeper
@@ -197,7 +197,7 @@ def open_portal(
         assert len(letters) == patients
         certificates = _certificates(directory / "tls")
         log = directory / "portal.log"
-        port = _free_port()
+        port = free_port()
         with _process(practice, server.url(names[1], ROLE), port, certificates, log) as process:
             yield Portal(practice, run, relay, letters, port, certificates, process, log)
 
@@ -259,7 +259,7 @@ def _process(
         )
     try:
         wait_until(
-            lambda: process.poll() is not None or _listens(port),
+            lambda: process.poll() is not None or listens(port),
             seconds=60, what=f"the portal, see {log}", every=0.05,
         )  # fmt: skip
         assert process.poll() is None, log.read_text(encoding="utf-8")
@@ -269,19 +269,16 @@ def _process(
         process.wait(20)
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _create(server: Postgres, what: str) -> None:
     engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {what}"))
     engine.dispose()
+
+
+def confirmation(content: bytes) -> str:
+    """The path of the link in a message that asks for an address to be confirmed."""
+    message = message_from_bytes(content)
+    body = message.get_payload(decode=True).decode()
+    [path] = re.findall(r"https://portal\.prairie\.example\.org(/confirm/\S+)", body)
+    return path

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from reengage import relay
 from reengage.embedded.certificates import Certificates
-from reengage.embedded.processes import wait_until
+from reengage.embedded.processes import listens, wait_until
 from reengage.errors import RelayError
 from simulators import certificates as certs
 from simulators.sender import CANARIES, TODAY, embedded, offer
@@ -271,15 +271,10 @@ def test_a_suite_of_tls_1_3_that_is_not_approved_is_refused(
     command += ["-ciphersuites", suite, "-cert", str(files.cert), "-key", str(files.key)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _listens(port), seconds=10, what="openssl s_server", every=0.05)
+        wait_until(lambda: listens(port), seconds=10, what="openssl s_server", every=0.05)
         url = relay.RelayUrl.parse(f"smtps://localhost:{port}")
         with pytest.raises(relay.RelayConnectError, match=told):
             relay.open_relay(embedded(), url, on=TODAY, trust=files.ca, timeout=0.5)
     finally:
         server.kill()
         server.communicate()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patients import CAMPAIGN, Portal, Waiting
+from patients import CAMPAIGN, Portal, Waiting, confirmation
 from reengage.pipeline.deposits import seal_deposit
 from reengage.sealing.factor import Factor, verifier
 from reengage.sealing.portal import Page, deposit
@@ -33,6 +33,7 @@ PICTURES = os.environ.get("REENGAGE_PICTURES")
 PHONE, DESK = {"width": 320, "height": 640}, {"width": 1280, "height": 800}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _PEERS = count(1)
+NEW = "by.browser@example.net"
 
 
 @pytest.fixture(scope="module")
@@ -295,12 +296,32 @@ def test_a_patient_opts_out_by_the_letters_link(
 
 
 def test_a_new_address_is_confirmed_by_a_press(portal: Portal, make_page: Any) -> None:
+    one = portal.next()
+    session = portal.session(one)
+    portal.relay.letters.clear()
+    with portal.client() as client:
+        path = f"/api/letters/{one.message_id}/address"
+        assert client.post(path, json={"address": NEW}, headers=session).status_code == 202
+    portal.tend()
+    [message] = [sent for sent in portal.relay.letters if NEW in sent.rcpt]
+    page = make_page()
+    page.goto(PORTAL.removesuffix("/m/") + confirmation(message.content))
+    heading(page, "Is this your e-mail address?")
+    looks(page, "confirm")
+    wishes = "SELECT kind FROM preference WHERE patient = :p"
+    assert portal.rows(wishes, p=one.patient) == []
+    page.click("main button")
+    heading(page, "Thank you")
+    assert [row["kind"] for row in portal.rows(wishes, p=one.patient)] == ["address"]
+
+
+def test_a_link_to_confirm_that_is_none_says_so_after_the_press(make_page: Any) -> None:
     page = make_page()
     page.goto(PORTAL.removesuffix("m/") + "confirm/x")
     heading(page, "Is this your e-mail address?")
-    looks(page, "confirm")
     page.click("main button")
     heading(page, "This link does not work")
+    assert page.locator("h1").count() == 1
 
 
 def test_markup_in_a_letter_neither_runs_nor_fetches(portal: Portal, make_page: Any) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from email import message_from_bytes
 
 import pytest
 from backup import backed_up, restored
 from daily import Practice
-from patients import Portal, Waiting, open_portal
+from patients import Portal, Waiting, confirmation, open_portal
 from reengage.embedded.postgres import Postgres
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
@@ -158,13 +157,6 @@ def test_another_address_holds_once_who_reads_its_mail_has_confirmed_it(
     assert outcome(portal, again, moved) == ("sent", None)
     assert NEW in recipients(portal)
     assert f"{moved.key}@example.org" not in recipients(portal)
-
-
-def confirmation(content: bytes) -> str:
-    message = message_from_bytes(content)
-    body = message.get_payload(decode=True).decode()
-    [path] = re.findall(r"https://portal\.prairie\.example\.org(/confirm/\S+)", body)
-    return path
 
 
 def test_the_message_to_a_new_address_holds_nothing_of_the_patient(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reengage.embedded.certificates import Certificates
-from reengage.embedded.processes import wait_until
+from reengage.embedded.processes import free_port, listens, wait_until
 
 DOMAINS = "prairie.example.org, bounce.prairie.example.org"
 PASSWORD = "only-for-this-test"
@@ -88,7 +87,7 @@ class Mailhouse:
     ) -> Iterator[Mailhouse]:
         base = Path(tempfile.mkdtemp(prefix="reengage-mail-"))
         base.chmod(0o755)  # the servers' users pass through
-        smtp, next_hop, imaps = _free_port(), _free_port(), _free_port()
+        smtp, next_hop, imaps = free_port(), free_port(), free_port()
         try:
             _postfix(base, certificates, rejected, smtp, next_hop)
             _dovecot(base, certificates, imaps)
@@ -96,7 +95,7 @@ class Mailhouse:
                 url = f"imaps://returns:{PASSWORD}@localhost:{imaps}/INBOX"
                 house = cls(base, f"smtp://localhost:{smtp}", url)
                 for port in (smtp, imaps):
-                    wait_until(lambda: _listens(port), seconds=20, what=f"port {port}")  # noqa: B023
+                    wait_until(lambda: listens(port), seconds=20, what=f"port {port}")  # noqa: B023
                 yield house
         finally:
             shutil.rmtree(base, ignore_errors=True)
@@ -201,17 +200,3 @@ service imap-login {{
 """,
         encoding="utf-8",
     )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        found: int = listener.getsockname()[1]
-        return found
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True

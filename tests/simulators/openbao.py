@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import hvac
 import requests
+from reengage.embedded.processes import free_port
 
 TOKEN = "root-of-the-tests"
 
@@ -56,7 +56,7 @@ def running(directory: Path) -> Iterator[OpenBao]:
     """A server of the test's own; its files lie in `directory`."""
     found = program()
     assert found is not None
-    port = _free_port()
+    port = free_port()
     # -dev-tls wants ports of its own choice kept; the listener's address is ours.
     process = subprocess.Popen(
         [
@@ -86,9 +86,3 @@ def _when_up(bao: OpenBao, process: subprocess.Popen[bytes]) -> hvac.Client:
                 return client
         time.sleep(0.1)  # it says nowhere else that it is up
     raise AssertionError("OpenBao did not start")
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

@@ -211,9 +211,7 @@ def _add_unknown(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     listing.set_defaults(action="list_")
     listing.add_argument("--json", action="store_true", help="an array with one object per letter")
     resolve = actions.add_parser("resolve", help="say what became of one; it is never sent again")
-    resolve.add_argument(
-        "letter", type=_letter, metavar="LETTER", help="its id, as the list has it"
-    )
+    resolve.add_argument("letter", type=_id, metavar="LETTER", help="its id, as the list has it")
     resolve.add_argument("--as", dest="verdict", choices=["sent", "refused"], required=True)
     resolve.add_argument("--because", required=True, help="what was looked at; names nobody")
     evidence = actions.add_parser("evidence", help="what mailboxes, notices or logs say of them")
@@ -234,7 +232,7 @@ def _add_suppressions(commands: argparse._SubParsersAction[argparse.ArgumentPars
     listing.add_argument("--json", action="store_true", help="an array, one object each")
     lift = actions.add_parser("lift", help="end one; letters go there again")
     lift.add_argument(
-        "suppression", type=_letter, metavar="SUPPRESSION", help="its id, as the list has it"
+        "suppression", type=_id, metavar="SUPPRESSION", help="its id, as the list has it"
     )
     lift.add_argument("--because", required=True, help="what was looked at; names nobody")
 
@@ -300,7 +298,7 @@ def _instant(value: str) -> datetime:
     return instant
 
 
-def _letter(value: str) -> UUID:
+def _id(value: str) -> UUID:
     try:
         return UUID(value)
     except ValueError:

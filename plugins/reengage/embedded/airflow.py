@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,7 +21,7 @@ from urllib.parse import quote
 
 from reengage.embedded.client import AirflowClient
 from reengage.embedded.layout import Layout
-from reengage.embedded.processes import Process, run_once
+from reengage.embedded.processes import Process, free_port, run_once
 
 USER = "admin"
 AUDITOR = "auditor"
@@ -150,18 +149,6 @@ def _migrate(layout: Layout, executable: str, env: Mapping[str, str]) -> None:
     if not done.exists():
         run_once([executable, "db", "migrate"], env, layout.logs / "airflow-db-migrate.log")
         done.touch()
-
-
-def free_port(preferred: int = 0) -> int:
-    """A free loopback port: the preferred one if it is free, else any."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def account_url(layout: Layout, port: int) -> str:

@@ -25,12 +25,12 @@ from reengage.crypto_module import crypto_module
 from reengage.embedded import airflow, postgres
 from reengage.embedded.correspondents import Authority, ensure_correspondents, ensure_identity
 from reengage.embedded.layout import Layout
-from reengage.embedded.processes import ProcessError, only_job
+from reengage.embedded.processes import ProcessError, free_port, only_job
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import ReengageError
 from reengage.keys import Keyring, ensure_keyring
 from reengage.practice import load_practice
-from reengage.settings import HOME
+from reengage.settings import CHECKPOINTS, HOME
 from reengage.sources import loading, sample
 from reengage.sources.detect import source_of
 
@@ -76,7 +76,7 @@ class CampaignFailedError(ReengageError):
 def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterator[Site]:
     """PostgreSQL with the data loaded, the relay and Airflow, all up; all stopped at the end."""
     clock = _Stopwatch(console)
-    with only_job(layout), postgres.running(layout.postgres) as server:
+    with only_job(layout), _store_of(layout, console) as server:
         keyring = ensure_keyring(layout.keyring)
         clock.lap("PostgreSQL is up")
         made_up = _load_warehouse(layout, server, job, clock) == "synthea"
@@ -88,12 +88,36 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
         with relay:
             clock.lap("store migrated, SMTP relay with TLS is up")
             console.print(f"  {_modules()}", soft_wrap=True)
-            variables = _variables(
-                layout, server, relay, job, airflow.free_port(port), made_up=made_up
-            )
+            variables = _variables(layout, server, relay, job, free_port(port), made_up=made_up)
             with airflow.running(layout, variables) as flow:
                 clock.lap("Airflow is up")
                 yield Site(layout, server, flow, variables)
+
+
+@contextmanager
+def _store_of(layout: Layout, console: Console) -> Iterator[postgres.Postgres]:
+    """PostgreSQL while the block runs; where it is a new one, with a ledger of its own."""
+    if not postgres.exists(layout.postgres):
+        aside = set_checkpoints_aside(layout, datetime.now(UTC))
+        if aside is not None:
+            console.print(
+                f"  the ledger went with var/: its checkpoints are now in {aside}", soft_wrap=True
+            )
+    with postgres.running(layout.postgres) as server:
+        yield server
+
+
+def set_checkpoints_aside(layout: Layout, now: datetime) -> Path | None:
+    """Move what was signed of a ledger that is gone out of the way of the next; gives where to.
+
+    `var/` may be deleted, or the checkout with it: the next ledger begins at nothing, and verified
+    against those checkpoints it would be one that somebody cut off. Keys and journals stay, so
+    that a refusal holds. Elsewhere nothing does this: there a ledger that is gone is a finding.
+    """
+    signed = layout.keyring / CHECKPOINTS
+    if not signed.is_dir():
+        return None
+    return signed.rename(signed.with_name(f"{CHECKPOINTS}.until-{now:%Y%m%dT%H%M%S.%f}Z"))
 
 
 class AuditFailedError(ReengageError):

@@ -113,8 +113,13 @@ def _lock_file(directory: Path, name: str) -> IO[str]:
     return directory.with_name(f"{directory.name}.{name}").open("a")
 
 
+def exists(directory: Path) -> bool:
+    """Whether there is a data directory, of a server that runs or not."""
+    return (directory / "PG_VERSION").exists()
+
+
 def _ensure_running(directory: Path) -> Postgres:
-    if not (directory / "PG_VERSION").exists():
+    if not exists(directory):
         _initialize(directory)
     if _postmaster(directory) is None:
         _let_in(directory)

@@ -12,6 +12,7 @@ import ctypes
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -225,3 +226,21 @@ def wait_until(
         if time.monotonic() > deadline:
             raise ProcessError(f"{what} did not happen within {seconds:.0f} s; see var/log")
         time.sleep(every)
+
+
+def free_port(preferred: int = 0) -> int:
+    """A free loopback port: the preferred one if it is free, else any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def listens(port: int) -> bool:
+    """Whether somebody answers at this loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,8 +1,8 @@
 """Survival: the share of patients who have come back, day by day (Kaplan and Meier 1958).
 
 Who has not come back yet, has died, or whose days are over leaves the estimate on that day without
-being counted as lost. Computed by scipy, with Greenwood's variance on the log-log scale; a test
-holds it against lifelines. Told on few days only, so that between two of them no patient or more
+being counted as lost. Computed by lifelines, with Greenwood's variance on the log-log scale; a
+test holds it against scipy. Told on few days only, so that between two of them no patient or more
 than 10 came back (PRV-27).
 """
 

@@ -39,8 +39,8 @@ class Returned:
 def find_letter(connection: Connection, keyring: Keyring, names: Names) -> Returned | Doubt:
     """The one letter that the message names, or why there is none.
 
-    `not_out`: one that was never offered to a relay, of which nobody can know. `under_way`: its
-    outcome is not settled yet; ask again later.
+    `not_out`: one that we do not hold for sent. `under_way`: its outcome is not settled yet; ask
+    again later.
     """
     ids = [UUID(one) for one in names.envids]
     ids += [found for one in names.return_paths if (found := letter_of(keyring, one))]

@@ -13,7 +13,7 @@ WHAT ?= overhead
 	  || { echo "Python lacks venv or its pip: apt-get install python3-venv"; exit 1; }
 	@echo "installing the locked requirements"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	@VIRTUAL_ENV="$(CURDIR)/.venv" .venv/bin/uv pip sync --quiet --require-hashes \
+	@VIRTUAL_ENV="$(CURDIR)/.venv" .venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes \
 	  requirements.txt requirements-dev.txt requirements-uv.txt
 	@echo "$(CURDIR)/plugins" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reengage.pth"
 	@touch $@

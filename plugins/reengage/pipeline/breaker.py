@@ -109,7 +109,9 @@ class Watch:
     def saw(self, state: str, reason: str | None) -> bool:
         """One more answer; gives whether to look. It begins anew then."""
         self._recent.append(_said(state, reason))
-        alarmed = self._limits is not None and seen_of(self._recent).is_too_much(self._limits)
+        if self._limits is None or self._recent.count("sent") == len(self._recent):
+            return False  # as after nearly every letter
+        alarmed = seen_of(self._recent).is_too_much(self._limits)
         if alarmed:
             self._recent.clear()
         return alarmed

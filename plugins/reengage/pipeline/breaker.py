@@ -204,6 +204,20 @@ def decide(
     return True
 
 
+def adopt(connection: Connection, run: Run, chunks: int) -> None:
+    """Have the run's first chunk ask what none of its chunks, 0 to below `chunks`, asks any more.
+
+    A run that is cleared as a whole may be cut into fewer: its pause would have nobody to ask.
+    """
+    connection.execute(
+        text(
+            "UPDATE pause SET chunk = 0"
+            " WHERE run_id = :run_id AND decision IS NULL AND chunk >= :chunks"
+        ),
+        {"run_id": run.run_id, "chunks": chunks},
+    )
+
+
 def question_of(run: Run) -> Question | None:
     """What is to be asked about the run now; None = nothing keeps it from sending.
 

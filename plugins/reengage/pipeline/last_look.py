@@ -81,15 +81,16 @@ def last_look(
         if one.letter_id not in denied
     ]
     factors = {one.letter_id: _factor(run, one, now) for one, now in allowed}
+    on_file = {one.letter_id: recipient_pseudonym(run, now.recipient) for one, now in allowed}
     return LastLook(
         denied,
         {one.letter_id: now.consents for one, now in allowed},
-        {one.letter_id: recipient_pseudonym(run, now.recipient) for one, now in allowed},
+        on_file,
         {letter_id: factor for letter_id, factor in factors.items() if factor},
         {  # of the address on file: it says nothing of one that was asked for instead
             one.letter_id: now.verified_at
             for one, now in allowed
-            if now.verified_at and recipient_pseudonym(run, now.recipient) == one.recipient
+            if now.verified_at and on_file[one.letter_id] == one.recipient
         },
     )
 

@@ -56,7 +56,7 @@ def played(site: Site, plan: Plan, directory: Path, *, disturbed: bool = True) -
     """
     ready = site.ready[plan.kind]
     with (
-        site.copy(plan.kind, directory) as practice,
+        site.copy(plan, directory) as practice,
         ChaosRelay(
             _certificates(practice),
             plan.seed,

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from reengage import refusals, relay, suppressions
 from reengage.errors import StoreError
-from reengage.pipeline import attempts, breaker, deposits, outbox, pacing, window
+from reengage.pipeline import attempts, breaker, deposits, outbox, pacing, restored, window
 from reengage.pipeline.facts import disclosed
 from reengage.pipeline.last_look import last_look
 from reengage.pipeline.plan import Chunk
@@ -75,7 +75,11 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
     again_at = None
     with run.store.connect() as connection, polite() as asked_to_stop:
         attempts.lease(connection, run, number)
+        if run.mode == "live":
+            restored.require_whole(connection, run)
         attempts.recover(connection, run, number)
+        if run.mode == "live":
+            restored.doubt(connection, run, number)
         connection.commit()  # who waits for a letter must not hold the ledger
         outbox.withhold_too_late(connection, run, number)
         connection.commit()

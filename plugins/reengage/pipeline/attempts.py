@@ -111,7 +111,8 @@ def recover(connection: Connection, run: Run, chunk: int) -> int:
             "UPDATE letter SET state = 'unknown', settled_at = clock_timestamp(), reason ="
             " CASE WHEN incarnation IS DISTINCT FROM :incarnation THEN 'database_crashed'"
             " ELSE 'interrupted_after_attempt' END"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND (state = 'attempted'"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open"
+            " AND (state = 'attempted'"
             " OR (state = 'claimed' AND incarnation IS DISTINCT FROM :incarnation))"
             " RETURNING letter_id"
         ),
@@ -131,7 +132,7 @@ def release(connection: Connection, run: Run, chunk: int, token: UUID | None = N
         text(
             "UPDATE letter SET state = 'composed', claim = NULL, claimed_at = NULL,"
             " incarnation = NULL"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'claimed'"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open AND state = 'claimed'"
             " AND (CAST(:claim AS uuid) IS NULL OR claim = :claim)"
             # After a crash of the database nobody knows what was attempted under a claim.
             " AND incarnation = (SELECT id FROM incarnation) RETURNING letter_id"
@@ -201,7 +202,7 @@ def settle_answered(connection: Connection, run: Run, chunk: int) -> int:
     settled = connection.execute(
         text(
             "UPDATE letter SET state = outcome, settled_at = clock_timestamp()"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'answered'"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open AND state = 'answered'"
             " RETURNING letter_id, outcome, reason"
         ),
         {"run_id": run.run_id, "chunk": chunk},

@@ -125,7 +125,7 @@ class Run:
     @cached_property
     def warm_warehouse(self) -> Engine:
         """The same for who asks again and again: one session is kept, and tested before each use,
-        until `dispose`. What it was asked before is not planned anew.
+        until `dispose`.
         """
         return warehouse.connect(self.settings.warehouse_url, connections=1)
 

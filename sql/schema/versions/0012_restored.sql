@@ -22,3 +22,6 @@ CREATE FUNCTION store_place() RETURNS text LANGUAGE sql STABLE AS $$
 $$;
 ALTER TABLE incarnation ADD COLUMN place text;
 UPDATE incarnation SET place = store_place();
+
+-- What a chunk has yet to send, in the order in which it does, however much of it is sent already.
+CREATE INDEX letter_to_send ON letter (sender_run_id, chunk, letter_id) WHERE is_open;

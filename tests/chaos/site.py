@@ -166,9 +166,7 @@ def prepared(base: Path) -> Iterator[Site]:
 def _compose(site: Site, base: Path, kind: str, campaign: str) -> None:
     for name in (f"world_{kind}", f"ready_{kind} TEMPLATE store"):
         site.admin(f"CREATE DATABASE {name}")
-    home, wary = copy_home(HOME, base / "home"), copy_home(HOME, base / "wary")
-    with (wary / "campaigns" / f"{campaign}.yaml").open("a", encoding="utf-8") as file:
-        file.write(WARY)
+    home = copy_home(HOME, base / "home")
     with (
         World.create(site.server.url(f"world_{kind}")) as world,
         HostileRelay(good(base / "certificates")) as relay,
@@ -183,6 +181,9 @@ def _compose(site: Site, base: Path, kind: str, campaign: str) -> None:
         with patch.object(staging, "PART_PATIENTS", OF_A_CHUNK):
             chunks = practice.hurry(run)
         assert len(chunks) == LETTERS // OF_A_CHUNK
+    wary = copy_home(home, base / "wary")
+    with (wary / "campaigns" / f"{campaign}.yaml").open("a", encoding="utf-8") as file:
+        file.write(WARY)
     site.ready[kind] = Ready(practice, campaign, run.run_id, chunks, f"ready_{kind}", wary)
 
 

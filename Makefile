@@ -55,8 +55,8 @@ mutations: .venv/.locked ## Delete each predicate of the extraction, one by one:
 	@REENGAGE_EVERY_MUTANT=1 $(PY) -m pytest -q -s tests/pipeline/test_mutations.py
 
 .PHONY: chaos
-chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one)
-	@PYTHONPATH=tests $(PY) -m chaos \
+chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one, JOBS=2)
+	@PYTHONPATH=tests $(PY) -m chaos $(if $(JOBS),--jobs "$(JOBS)") \
 	  $(if $(SEED),--first "$(SEED)" --rounds 1 --tell,--rounds "$(or $(N),100)")
 
 .PHONY: lint

@@ -83,6 +83,15 @@ def lease(connection: Connection, run: Run, chunk: int) -> None:
         )
 
 
+def require_session(connection: Connection) -> None:
+    """Raises StoreError where the session was lost, and the lease with it."""
+    if connection.invalidated:
+        raise StoreError(
+            "the session in the store ended when all was said; what became of the letters is kept:"
+            " clear the `send` task and it goes on"
+        )
+
+
 def incarnation(connection: Connection) -> UUID:
     """The store's, until it crashes or comes back from a backup."""
     asked = text("SELECT id FROM incarnation WHERE place = store_place()")

@@ -85,6 +85,7 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
         connection.commit()
         if run.mode == "live":
             again_at = _Sender(run, number, connection, asked_to_stop).run_all()
+            attempts.require_session(connection)
         else:
             # Of a live run that was cleared on a later day: for the next live run to take over.
             outbox.defer_open(connection, run, number, "run_became_a_replay")

@@ -80,7 +80,7 @@ def main() -> int:
             }
             with engine.begin() as connection:
                 store.require_keyring(connection, keyring)
-            command = ["-m", "reengage", "portal"]
+            command = ["-m", "reengage", "portal", "--behind-proxy", "127.0.0.1"]
             with _serving(command, environment, base / "portal.log") as address:
                 for _ in range(ROUNDS):
                     letters = _leave(engine, keyring)

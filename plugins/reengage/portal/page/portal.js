@@ -88,7 +88,12 @@
       const name = node.tagName.toUpperCase();
       if (DROPPED.has(name) || /display:\s*none/.test(node.getAttribute("data-style") || "")) continue;
       const kept = name === "H1" ? "H2" : name;
-      if (!KEPT.has(kept)) { copy(node, into); continue; }
+      if (!KEPT.has(kept)) {  // of a table, which e-mail needs, the cells remain as paragraphs
+        const cell = name === "TD" ? document.createElement("DIV") : into;
+        copy(node, cell);
+        if (cell !== into && cell.textContent.trim()) into.append(cell);
+        continue;
+      }
       const made = document.createElement(kept);
       const leads = kept === "A" ? node.getAttribute("href") || "" : "";
       if (LINKS.test(leads)) { made.href = leads; made.rel = "noreferrer noopener"; made.target = "_blank"; }

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from patients import Portal, Waiting, confirmation
+from reengage.embedded.processes import wait_until
 from reengage.portal import keeper
+from reengage.sql import load_sql
+from sqlalchemy import text
 
 
 @pytest.fixture(autouse=True)
@@ -59,16 +62,32 @@ def test_the_address_named_last_counts_and_the_older_message_confirms_nothing(
     assert len(portal.ledger("address", one.patient)) == 1
 
 
-def test_of_addresses_named_at_once_one_can_be_confirmed(portal: Portal) -> None:
+def test_of_two_who_name_addresses_at_once_the_later_takes_back_what_the_first_named(
+    portal: Portal,
+) -> None:
+    """It waits for the first, whose transaction is not at its end, and then sees what it said."""
     one = portal.next()
     session = portal.session(one)
-    named = [f"n{number}@example.net" for number in range(3)]
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda address: ask(portal, one, session, address), named))
-    assert sum(row["token"] is not None for row in kept(portal, one)) == 1
-    sent = links(portal)
-    assert sorted(sent) == named
-    assert sorted(press(portal, link) for link in sent.values()) == [200, 404, 404]
+    alone = load_sql(portal.practice.settings.home, "portal/alone.sql")
+    with ThreadPoolExecutor(1) as pool:
+        with portal.run.store.begin() as first:
+            first.execute(text(alone), {"patient": one.patient})
+            later = pool.submit(ask, portal, one, session, "later@example.net")
+            wait_until(lambda: bool(portal.rows(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"
+            )), seconds=20, what="the later one", every=0.02)  # fmt: skip
+            first.execute(
+                text(
+                    "INSERT INTO portal_address (patient, recipient, instead_of, sealed, token,"
+                    " language, asked_at) VALUES (:p, 'first', 'x', '', 'x', 'en', now())"
+                ),
+                {"p": one.patient},
+            )
+        later.result()
+    confirmable = [row["recipient"] for row in kept(portal, one) if row["token"] is not None]
+    assert len(confirmable) == 1
+    assert confirmable != ["first"]
+    assert press(portal, links(portal)["later@example.net"]) == 200
 
 
 def test_an_address_that_is_named_again_can_be_confirmed_again(portal: Portal) -> None:

@@ -35,6 +35,7 @@ from reengage.portal import keeper
 from reengage.practice import load_practice
 from reengage.sealing import portal as sealing
 from reengage.settings import HOME
+from rooms import environment
 from sealed import CANARY, PORTAL, parsed, said
 from simulators.certificates import good
 from simulators.smtp import HostileRelay
@@ -151,6 +152,15 @@ class Portal:
     def tend(self) -> keeper.Tended:
         return keeper.tend(self.practice.settings)
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python -m reengage ...`, as whoever works at the practice."""
+        variables = environment(self.practice.settings)
+        return subprocess.run(
+            [sys.executable, "-m", "reengage", *arguments],
+            env={**os.environ, **variables, "COLUMNS": "200"}, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+
     def reasons(self) -> dict[str, str]:
         """Why a letter was withheld, by the patient's key."""
         names = {one.patient: one.key for one in self.letters}
@@ -252,6 +262,7 @@ def _process(
     command = [
         sys.executable, "-m", "reengage", "portal", "--port", str(port),
         "--certificate", str(certificates.cert), "--key", str(certificates.key),
+        "--behind-proxy", "127.0.0.1",
     ]  # fmt: skip
     with log.open("wb") as output:
         process = subprocess.Popen(

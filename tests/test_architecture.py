@@ -29,7 +29,7 @@ LEVELS = {
     # 2: the edges, each to one thing outside
     "relay_wire": 2, "relay_faults": 2, "relay_tls": 2, "relay": 2,
     "crypto_module": 2, "database": 2,
-    "warehouse": 2, "store": 2, "staging": 2, "journal": 2, "refusals": 2,
+    "warehouse": 2, "store": 2, "staging": 2, "journal": 2, "journalled": 2, "refusals": 2,
     "suppressions": 2, "opt_outs": 2, "return_path": 2,
     "checks": 2, "sources": 2, "lineage": 2, "ledger": 2,
     # 3: the rooms

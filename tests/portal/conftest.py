@@ -11,5 +11,5 @@ from reengage.embedded.postgres import Postgres
 
 @pytest.fixture(scope="session")
 def portal(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    with open_portal(server, tmp_path_factory.mktemp("portal"), patients=110) as up:
+    with open_portal(server, tmp_path_factory.mktemp("portal"), patients=150) as up:
         yield up

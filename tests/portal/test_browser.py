@@ -132,6 +132,7 @@ def test_a_patient_reads_a_letter_says_how_to_be_written_to_and_leaves(
     looks(page, "letter")
     page.emulate_media(media="print")
     assert not page.locator("#print").is_visible()
+    assert not page.locator("footer").is_visible()  # the letter has its own
     assert page.locator("#text").is_visible()
     if PICTURES:
         page.screenshot(path=Path(PICTURES) / "portal-print.png", full_page=True)
@@ -331,7 +332,9 @@ def test_markup_in_a_letter_neither_runs_nor_fetches(portal: Portal, make_page: 
         "<script>document.title='ran'</script><img src='https://evil.example/x.png'>"
         "<iframe src='https://evil.example/'></iframe><svg onload='x()'></svg>"
         "<a href='javascript:x()'>no</a> <a href='https://practice.example/'>yes</a>"
-        "<div style='display:none'>unseen</div></body></html>"
+        "<div style='display:none'>unseen</div>"
+        "<table><tr><td><a href='tel:+1402'>Call</a></td></tr><tr><td>Regards</td></tr></table>"
+        "</body></html>"
     )
     one = resealed(portal, portal.next(), html)
     page = make_page()
@@ -343,6 +346,8 @@ def test_markup_in_a_letter_neither_runs_nor_fetches(portal: Portal, make_page: 
         assert gone not in shown
     assert page.locator("#text a[href='https://practice.example/']").count() == 1
     assert "ran" not in page.title()
+    cells = page.locator("#text div").all_inner_texts()
+    assert [cell.strip() for cell in cells] == ["Call", "Regards"]  # apart, as in the e-mail
 
 
 def resealed(portal: Portal, one: Waiting, html: str) -> Waiting:

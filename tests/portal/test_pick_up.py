@@ -121,7 +121,8 @@ def test_a_letter_whose_time_is_over_is_gone_and_no_answer_opens_it(portal: Port
     assert portal.answer(one.message_id, RIGHT).status_code == 403
     with portal.run.store.begin() as connection:
         assert remove_expired(connection, NOW) >= 1
-    assert portal.rows("SELECT 1 FROM portal_message WHERE message_id = :m", m=one.message_id) == []
+    [row] = portal.rows("SELECT * FROM portal_message WHERE message_id = :m", m=one.message_id)
+    assert (bytes(row["sealed"]), row["verifier"]) == (b"", None)
 
 
 def test_whoever_says_that_it_is_not_theirs_closes_the_letter_also_to_a_session(

@@ -248,7 +248,8 @@ def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     portal.add_argument("--port", type=_positive, default=8443, help="(8443)")
     portal.add_argument("--certificate", type=Path, metavar="FILE", help="chain in PEM, for TLS")
     portal.add_argument("--key", type=Path, metavar="FILE", help="its private key")
-    portal.add_argument("--behind-proxy", action="store_true", help="a server before it speaks TLS")
+    portal.add_argument("--behind-proxy", action="append", default=[], metavar="ADDRESS",
+                        help="address or network of a server before it, repeatable")  # fmt: skip
     actions = portal.add_subparsers(dest="action", metavar="ACTION")
     tend = actions.add_parser("tend", help="open incidents, send messages, remove what is over")
     tend.add_argument("--every", type=_positive, metavar="SECONDS", help="and go on doing so")

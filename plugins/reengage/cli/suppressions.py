@@ -20,6 +20,7 @@ from reengage.cli import places
 from reengage.cli.actor import actor, note_access
 from reengage.cli.grounds import ground_of
 from reengage.keys import open_keyring
+from reengage.ledger.owed import pay
 from reengage.suppressions import Suppression
 
 
@@ -59,6 +60,7 @@ def lift(options: Namespace, home: Path) -> int:
             "pseudonym_key": keyring.pseudonym_key_name,
         }  # fmt: skip
         note_access(connection, keyring, "lifted", "suppression", detail)
+        pay(connection, keyring, recorded={suppressions.lifting(was.suppression_id)})
     Console().print(f"suppression {options.suppression} is lifted, on record with your name")
     return 0
 

@@ -132,13 +132,13 @@ OUTBOX = Table(
     table="letter",
 )
 PORTAL = Table(
-    "What letters left at the portal, until it expires.",
+    "What letters left at the portal; its content until it expires.",
     (
         Field("message_id", "text", "random, in the letter's link"),
         Field("letter_id", "uuid", "identity of the letter"),
         Field("patient", "text", "keyed pseudonym"),
         Field("sealed", "bytea", "the letter, under the link's key and the portal's"),
-        Field("expires_at", "timestamptz", "gone afterwards"),
+        Field("expires_at", "timestamptz", "its content is gone afterwards"),
     ),
     table="portal_message",
 )

@@ -21,6 +21,7 @@ from reengage import checks, refusals, relay, store, suppressions
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
+from reengage.ledger.owed import pay
 from reengage.pipeline.composing import blanks, wordings
 from reengage.pipeline.configuration import note_changes
 from reengage.pipeline.decisions import require_month_key
@@ -204,5 +205,6 @@ def _record(run: Run, dag_run_id: str, baa_id: str, *, requires_tls: bool) -> No
         require_month_key(connection, run)  # SEC-19
         # Within the transaction: a key that cannot be made leaves no run without one behind.
         run.keyring.create_data_key(run.run_id)
+        pay(connection, run.keyring)
         note_changes(connection, run)
         complete(connection, run)

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from reengage import refusals, relay, suppressions
 from reengage.errors import StoreError
+from reengage.ledger.owed import pay
 from reengage.pipeline import attempts, breaker, deposits, outbox, pacing, restored, window
 from reengage.pipeline.facts import disclosed
 from reengage.pipeline.last_look import last_look
@@ -212,6 +213,7 @@ class _Sender:
         # What a store restored from a backup, or a recording that died, has yet to learn (SEC-08).
         refusals.replay(self._connection, self._run.settings.journal_path)
         suppressions.replay(self._connection, self._run.settings.suppressions_path)
+        pay(self._connection, self._run.keyring)
         self._connection.commit()
         read_at = outbox.clock(self._connection)
         look = last_look(self._connection, self._run, letters, self._means())

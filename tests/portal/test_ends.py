@@ -112,7 +112,8 @@ def test_what_was_said_once_is_one_suppression_whatever_fails_in_between(
     assert suppressed(portal, one) == [False]
     report(portal, one)
     assert portal.tend().incidents == 0
-    assert main(["portal", "reopen", one.message_id]) == 0
+    [row] = portal.rows("SELECT * FROM portal_incident WHERE message_id = :m", m=one.message_id)
+    assert main(["portal", "reopen", str(row["incident_id"])]) == 0
     assert suppressed(portal, one) == [True]
     report(portal, one)  # who says so again says another thing
     assert portal.tend().incidents == 1

@@ -113,7 +113,7 @@ def test_who_is_killed_after_the_commit_leaves_a_message_that_is_known(mailed: M
 def test_a_message_whose_letter_is_not_settled_waits_in_its_place(mailed: Mailed) -> None:
     letter = mailed.letters["p0"]
     mailed.practice.spoil(
-        f"UPDATE letter SET state = 'attempted' WHERE letter_id = '{letter.envid}'"
+        f"UPDATE letter SET state = 'attempted' WHERE letter_id = '{letter.letter_id}'"
     )
     directory = maildir(mailed, dsn(letter))
     assert read(mailed.practice.settings, "maildir") == {"bounce under_way": 1}

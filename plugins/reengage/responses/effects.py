@@ -104,9 +104,12 @@ class Effects:
         return found
 
     def _suppress(self, one: Suppression) -> list[Record]:
-        """One record where something was written: the same news again is none (PRV-25)."""
-        path = self.settings.suppressions_path
-        if not suppressions.record(self.connection, path, [one]):
+        """One record where this message wrote it: the same news again, by another, is none.
+
+        Also where the journal had its line before: whoever died after that has recorded nothing.
+        """
+        suppressions.record(self.connection, self.settings.suppressions_path, [one])
+        if not self._wrote(one):
             return []
         detail: dict[str, Any] = {
             "suppression": str(one.suppression_id), "reason": one.reason, "letter":
@@ -116,6 +119,14 @@ class Effects:
             "pseudonym_key": self.keyring.pseudonym_key_name,
         }  # fmt: skip
         return [access(actor=ACTOR, action="suppressed", of="suppression", detail=detail)]
+
+    def _wrote(self, one: Suppression) -> bool:
+        """Whether the suppression rests on this message, which nobody has taken before."""
+        found = self.connection.execute(
+            text("SELECT evidence FROM suppression WHERE suppression_id = :id"),
+            {"id": one.suppression_id},
+        ).scalar_one()
+        return bool(found == self.item)
 
     def _resolve(self, letter: Returned, kind: str, judged: Judged | None, signed: bool) -> Record:
         """Whoever can name the letter has had it: it was sent. Never `refused` by itself."""

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from reengage.contract import load_contract
-from reengage.delivery import Breaker, Retry, SendWindow
+from reengage.delivery import Breaker, Complaints, Retry, SendWindow
 from reengage.errors import ConfigurationError
 from reengage.practice import time_zones
 from reengage.settings import vendors_path
@@ -152,6 +152,10 @@ class Campaign(_Strict):
     retry: Retry = Field(Retry(), description="when a letter that was put off is tried again")
     breaker: Breaker | None = Field(
         Breaker(), description="when a run pauses itself until somebody approves; null = never"
+    )
+    complaints: Complaints | None = Field(
+        Complaints(),
+        description="when nothing more is sent until somebody has looked; null = never",
     )
     unknown_alert_days: Whole = Field(
         3, ge=0, le=60, description="days until the audit reports a letter that is still `unknown`"

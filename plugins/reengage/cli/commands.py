@@ -16,6 +16,7 @@ from rich.console import Console
 
 from reengage import report as reports
 from reengage import store
+from reengage.campaigns import load_campaigns
 from reengage.cli import places, refuse
 from reengage.cli.actor import record_access
 from reengage.embedded import postgres
@@ -286,9 +287,15 @@ def _is(path: Path, content: str) -> bool:
 
 
 def _summary(site: main_job.Site, job: main_job.Job, console: Console) -> None:
+    from reengage import outcome_report  # brings numpy, which few commands need
+
     engine = store.connect(site.postgres.url("store"))
     console.print()
     reports.render(reports.read_funnels(engine, HOME, job.day), console)
+    with engine.connect() as connection:
+        for campaign in load_campaigns(HOME)[0]:
+            told = outcome_report.in_a_line(connection, campaign.slug, job.day)
+            console.print(f"came back {told}", soft_wrap=True)
     letters = site.layout.rehearsal if job.dry else site.layout.maildir
     console.print(f"letters   {letters}, a Maildir: any mail client opens it", soft_wrap=True)
     console.print("report    .venv/bin/python -m reengage report")

@@ -239,6 +239,10 @@ def _add_suppressions(commands: argparse._SubParsersAction[argparse.ArgumentPars
         "suppression", type=_id, metavar="SUPPRESSION", help="its id, as the list has it"
     )
     lift.add_argument("--because", required=True, help="what was looked at; names nobody")
+    go_on = actions.add_parser("continue", help="go on with a campaign that was called spam")
+    go_on.set_defaults(action="go_on")
+    go_on.add_argument("campaign", metavar="CAMPAIGN")
+    go_on.add_argument("--because", required=True, help="what was looked at; names nobody")
 
 
 def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

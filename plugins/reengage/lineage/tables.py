@@ -75,7 +75,7 @@ FOLLOWED = Table(
         Field("arm", "text", "write or holdout"),
         Field("variant", "text", "of the campaign's template, where it has two"),
         Field("begins_at", "timestamptz", "when the arm was drawn"),
-        Field("counts", "boolean", "not begun within the days of an earlier one that counts"),
+        Field("counts", "boolean", "the first of its patient in the campaign"),
     ),
     table="follow_up",
 )
@@ -98,7 +98,7 @@ REPORT = Table(
         Field("cohort", "int", "year in which the follow-ups began"),
         Field("as_of", "date", "the day reported on"),
         Field("enrolled", "bigint", "patients followed"),
-        Field("mature", "bigint", "those whose horizon is over"),
+        Field("mature", "bigint", "those whose horizon is over and told"),
         Field("returned", "bigint", "those of them who came back within it"),
     ),
     phi=False,

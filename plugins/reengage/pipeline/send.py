@@ -37,7 +37,7 @@ from reengage.pipeline.stopping import polite
 from reengage.pipeline.trail import complete
 from reengage.pipeline.turns import Turns
 from reengage.pipeline.ways import means_by
-from reengage.return_path import return_path
+from reengage.return_path import envid_of, return_path
 from reengage.sealing.way import Means
 
 LOOK_SECONDS = 60
@@ -267,7 +267,7 @@ class _Sender:
                 return_path(self._run.practice, self._run.keyring, queued.letter_id),
                 queued.letter.recipient,
                 queued.letter.message,
-                envid=queued.letter_id.hex,
+                envid=envid_of(self._run.keyring, queued.letter_id),
                 requiretls=queued.letter.way.basis == "requiretls",
                 on_attempt=lambda: self._attempt(queued.letter_id),
             )

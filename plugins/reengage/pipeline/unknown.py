@@ -23,6 +23,7 @@ from reengage.keys import Keyring
 from reengage.pipeline.deposits import remove
 from reengage.pipeline.superseding import supersede
 from reengage.pipeline.traces import Trace
+from reengage.return_path import envid_of
 
 Verdict = Literal["sent", "refused"]
 DAYS = 3
@@ -49,11 +50,6 @@ class Unknown:
     """When it was last at work, by the store's clock."""
     days: int
     """Whole days since then."""
-
-    @property
-    def envid(self) -> str:
-        """By what the relay's notices name it."""
-        return self.letter_id.hex
 
 
 @dataclass(frozen=True)
@@ -94,11 +90,11 @@ def list_unknown(connection: Connection) -> list[Unknown]:
     ]
 
 
-def match(letters: Iterable[Unknown], traces: Iterable[Trace]) -> list[Finding]:
+def match(keyring: Keyring, letters: Iterable[Unknown], traces: Iterable[Trace]) -> list[Finding]:
     """What the traces say of these letters; letters without a trace are left out. Pure."""
     by_name: dict[str, Unknown] = {}
     for letter in letters:
-        by_name[letter.message_id] = by_name[letter.envid] = letter
+        by_name[letter.message_id] = by_name[envid_of(keyring, letter.letter_id)] = letter
     found: dict[UUID, list[Trace]] = {}
     for trace in traces:
         named = trace.letter if trace.letter.startswith("<") else trace.letter.lower()

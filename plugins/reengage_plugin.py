@@ -71,7 +71,7 @@ class ReengagePlugin(AirflowPlugin):
     fastapi_apps = [{"app": Reports(), "url_prefix": "/reengage", "name": "Re-engagement reports"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
-            "name": "Re-engagement",
+            "name": "Reports",
             "href": "reengage/",  # without the slash Airflow answers with its own front page
             "url_route": "reengage",
             "destination": "nav",

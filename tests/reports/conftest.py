@@ -83,7 +83,7 @@ def environment() -> Iterator[pytest.MonkeyPatch]:
 def reports(
     server: Postgres, tmp_path_factory: pytest.TempPathFactory, environment: pytest.MonkeyPatch
 ) -> Iterator[Reports]:
-    """One letter is unknown, one patient has a small reason of their own, all others are written."""
+    """Three patients have no authorization, all others were written to."""
     base = tmp_path_factory.mktemp("reports")
     _create(server, "reports_world", "reports_store TEMPLATE store")
     with (
@@ -120,7 +120,8 @@ def make_unknown(reports: Reports) -> UUID:
     found = reports.practice.rows("SELECT letter_id FROM letter WHERE state = 'sent' LIMIT 1")
     letter: UUID = found[0]["letter_id"]  # type: ignore[assignment]
     reports.practice.spoil(
-        f"UPDATE letter SET state = 'unknown', reason = 'connection_lost' WHERE letter_id = '{letter}'",
+        "UPDATE letter SET state = 'unknown', reason = 'connection_lost'"
+        f" WHERE letter_id = '{letter}'",
         "DELETE FROM run_report",
     )
     return letter

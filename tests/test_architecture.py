@@ -50,6 +50,15 @@ ROOMS = {
 }  # fmt: skip
 """Room -> its door. What rooms share (a run, a chunk, the outbox) they import; a door, never."""
 
+_PAGES = {
+    f"reports.{name}"
+    for name in (
+        "app", "asked", "auth", "campaign_page", "compliance", "exports", "guard", "officer",
+        "overview", "patient", "problems", "render", "run_page", "visit",
+    )
+}  # fmt: skip
+"""What answers a visitor in Airflow."""
+
 DOORS = {
     "airflow": {
         "operators",
@@ -107,8 +116,8 @@ DOORS = {
         "crypto_module",
     },
     "jinja2": {"templates", "mail.template_files", "portal.pages", "reports.render"},
-    "fastapi": {"portal.app", "portal.optout"},
-    "starlette": {"portal.app", "portal.optout", "portal.speech"},
+    "fastapi": {"portal.app", "portal.optout", *_PAGES},
+    "starlette": {"portal.app", "portal.optout", "portal.speech", "reports.app"},
     "uvicorn": {"portal.server"},
     "h11": {"portal.server"},
     "mjml": {"templates"},

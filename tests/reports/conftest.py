@@ -91,7 +91,8 @@ def reports(
         HostileRelay(good(base / "certificates")) as relay,
     ):
         for number in range(PATIENTS):
-            world.patient(f"p{number}", **({"authorization": None} if number < 3 else {}))
+            nothing_signed = {"authorization": None} if number < 3 else {}
+            world.patient(f"p{number}", appointment=None, **nothing_signed)
         practice = Practice.create(world, server.url("reports_store"), HOME, base, relay)
         run_id = derive_run_id(DAG, DAG_RUN)
         run = practice.open(CAMPAIGN, run_id=run_id)

@@ -65,7 +65,7 @@ def _matches(route: object, path: str) -> bool:
     return route.matches(scope)[0] is Match.FULL  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("name", "who"), product(ROUTES, [None, *ROLES, "stranger"]))
+@pytest.mark.parametrize(("name", "who"), list(product(ROUTES, [None, *ROLES, "stranger"])))
 def test_a_route_opens_to_whom_the_specification_says(
     name: str, who: str | None, reports: Reports
 ) -> None:

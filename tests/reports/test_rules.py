@@ -23,7 +23,8 @@ TRAIL = {"officer", "admin"}
 OFFICER = {"officer"}
 MAY_OPEN = {
     "static": COUNTS | {None},
-    "overview": COUNTS, "campaign": COUNTS, "dag": COUNTS, "run": COUNTS, "run_export": COUNTS,
+    "overview": COUNTS, "campaign": COUNTS, "campaign_export": COUNTS,
+    "dag": COUNTS, "run": COUNTS, "run_export": COUNTS,
     "compliance": TRAIL, "verify": TRAIL, "ledger": TRAIL, "ledger_export": TRAIL, "entry": TRAIL,
     "agreements": TRAIL, "approvals": TRAIL, "access": TRAIL, "keys": TRAIL, "unknown": TRAIL,
     "resolve": OFFICER, "disclosures": OFFICER, "accounting": OFFICER,
@@ -41,6 +42,7 @@ def path_of(name: str, reports: Reports) -> str:
     values = {
         "static": {"name": "reports.css"}, "campaign": {"slug": "health_education"},
         "dag": {"dag_id": DAG}, "entry": {"index": "0"}, "ledger_export": {"form": "csv"},
+        "campaign_export": {"slug": "health_education", "form": "csv"},
         "resolve": {"letter": "00000000-0000-0000-0000-000000000000"},
     }.get(name, {})  # fmt: skip
     if name == "run":

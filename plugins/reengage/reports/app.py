@@ -90,8 +90,13 @@ def _overview(visit: Visited) -> Response:
 
 
 @_routes.get("/campaigns/{slug}", name="campaign")
-def _campaign(visit: Visited, slug: str) -> Response:
-    return campaign_page.campaign_page(visit, slug)
+def _campaign(visit: Visited, request: Request, slug: str) -> Response:
+    return campaign_page.campaign_page(visit, slug, Asked.query(request))
+
+
+@_routes.get("/campaigns/{slug}/export.{form}", name="campaign_export")
+def _campaign_export(visit: Visited, request: Request, slug: str, form: str) -> Response:
+    return campaign_page.campaign_export(visit, slug, Asked.query(request), form)
 
 
 @_routes.get("/dags/{dag_id}", name="dag")

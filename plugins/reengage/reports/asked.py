@@ -71,6 +71,13 @@ class Asked:
         except ValueError:
             raise BadQueryError(f"{name}: expected a day such as 2026-06-01") from None
 
+    def month(self, name: str) -> str | None:
+        """A calendar month, as it came."""
+        value = self.text(name)
+        if value is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", value, re.ASCII):
+            raise BadQueryError(f"{name}: expected a month such as 2026-06")
+        return value
+
     def uuid(self, name: str) -> UUID | None:
         """An id."""
         value = self.text(name)

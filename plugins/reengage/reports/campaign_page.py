@@ -1,186 +1,132 @@
-"""The page of a campaign: its last run's funnel, its days, what its gate said lately."""
+"""The page of a campaign: who came back and how sure that is, its runs, letters and gate."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Response
 from fastapi.responses import HTMLResponse
 
-from reengage.campaigns import load_campaigns
-from reengage.reasons import EXCLUDED
-from reengage.reports import charts, funnels, runs
-from reengage.reports.cells import HIDDEN, Count
-from reengage.reports.render import count, page
+from reengage.campaigns import Campaign, load_campaigns
+from reengage.reports import campaign_tables as tables
+from reengage.reports import exports, funnels, returns, returns_tables, runs
+from reengage.reports.asked import Asked
+from reengage.reports.problems import BadQueryError
+from reengage.reports.render import page
+from reengage.reports.returns import HORIZON, Told
 from reengage.reports.runs import MODES, RunRow
-from reengage.reports.tables import Link, Table, table
+from reengage.reports.tables import Table
 from reengage.reports.visit import Visit
 
-DAYS = 60
-_MEANINGS = {reason.code: reason.means for reason in EXCLUDED}
-REST = {
-    "held_out": "Held out, for comparison",
-    "sent": "Sent",
-    "refused": "Refused by the relay",
-    "deferred": "Put off, tried again later",
-    "unknown": "Unknown whether it arrived",
-    "withheld": "Withheld at the last look",
-    "rehearsed": "Rehearsed, not sent",
-    "pending": "Not written or sent yet",
-}
-_ALWAYS = ("held_out", "sent", "refused")
-_SEALS = {"smime": "by S/MIME", "tls": "by guaranteed TLS", "portal": "at the portal"}
+
+@dataclass(frozen=True)
+class Found:
+    """What a page or an export of a campaign is made of."""
+
+    campaign: Campaign
+    told: Told | None
+    horizon: int
+    rows: list[RunRow]
+    kept: dict[Any, Any]
+    back: Table
 
 
-def campaign_page(visit: Visit, slug: str) -> HTMLResponse:
-    """The page."""
+def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
+    """The page. `month` and `days` choose what is told of the outcomes."""
+    found = _found(visit, slug, asked, "opened")
+    small = visit.visitor.sees_small_counts
+    rows = found.rows
+    counted = next((c for row in rows if (c := funnels.counted(visit, row.run_id))), None)
+    shown = funnels.shown(counted.funnel, small=small) if counted else None
+    by_run = {run_id: funnels.shown(one, small=small) for run_id, one in found.kept.items()}
+    failed, held = tables.gates_tables(rows)
+    asked_about, given = tables.consent(shown) if shown else (None, None)
+    return page(
+        visit.request, visit.visitor, "campaign.html", found.campaign.title,
+        here="overview",
+        campaign=found.campaign,
+        latest=next((row for row in rows if row.extracted_at), None),
+        shown=shown,
+        funnel=tables.funnel_table(shown) if shown else None,
+        funnel_chart=tables.funnel_bars(shown) if shown else None,
+        consent_asked=asked_about,
+        consent_given=given,
+        consent=tables.share_of(given, asked_about) if shown else None,  # type: ignore[arg-type]
+        runs=tables.runs_table(rows, by_run),
+        modes=MODES,
+        chart=tables.runs_chart(rows, by_run),
+        back=found.back,
+        gates=failed,
+        gates_held=held,
+        exports=exports.FORMATS,
+        **_outcomes(found.told, found.horizon),
+    )  # fmt: skip
+
+
+def _outcomes(told: Told | None, horizon: int) -> dict[str, Any]:
+    """What the template needs of who came back."""
+    if told is None:
+        return {"told": None}
+    answer = told.of_month(horizon)
+    newest = told.reports[0]
+    experiment = newest.experiment
+    return {
+        "told": told,
+        "horizon": horizon,
+        "answer": answer,
+        "spoken": returns_tables.spoken(answer, told.month.name),
+        "answer_chart": returns_tables.answer_chart(answer),
+        "drawn_between": returns_tables.span_of(told, horizon),
+        "outcomes": [returns_tables.outcome_table(one) for one in told.reports],
+        "effects": [returns_tables.effect_table(one) for one in told.reports if one.effects],
+        "curve": returns_tables.curve_table(newest),
+        "curve_chart": returns_tables.curve_chart(newest),
+        "slices": returns_tables.slice_tables(told),
+        "variants": returns_tables.variants_table(experiment) if experiment else None,
+        "variants_said": returns_tables.variants_verdict(experiment) if experiment else None,
+    }
+
+
+def campaign_export(visit: Visit, slug: str, asked: Asked, form: str) -> Response:
+    """Who came back, or the runs, as CSV or Parquet; the page's tables as PDF."""
+    if form not in exports.FORMATS:
+        raise HTTPException(404)
+    found = _found(visit, slug, asked, "exported", form)
+    small = visit.visitor.sees_small_counts
+    by_run = {run_id: funnels.shown(one, small=small) for run_id, one in found.kept.items()}
+    lines, said, when = [], [], ""
+    if told := found.told:
+        answer = returns_tables.spoken(told.of_month(found.horizon), told.month.name)
+        when, said = f"-{told.month.value}", [f"{answer.heading}.", *answer.sentences]
+        lines = [returns_tables.outcome_table(one) for one in told.reports]
+        lines += [returns_tables.effect_table(one) for one in told.reports if one.effects]
+        lines += [returns_tables.curve_table(told.reports[0]), *returns_tables.slice_tables(told)]
+    lines += [tables.runs_table(found.rows, by_run), found.back]
+    title = found.campaign.title + (f", {told.month.name}" if told else "")
+    return exports.download(lines, form, slug + when, title, said)
+
+
+def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None = None) -> Found:
     one = next((c for c in load_campaigns(visit.settings.home)[0] if c.slug == slug), None)
     if one is None:
         raise HTTPException(404)
-    visit.record({"campaign": slug})
-    with visit.reading() as connection:
-        rows = runs.recent(connection, slug, DAYS)
-        kept = funnels.kept(connection, [row.run_id for row in rows])
+    month = asked.month("month")
+    horizon = asked.number("days")
+    now = visit.settings.now()
+    today: date = now.astimezone(ZoneInfo(one.time_zone)).date()
+    with visit.reporting() as connection:
+        told = returns.read(connection, slug, today, month, horizon or HORIZON)
+    if month is not None and told is None:
+        raise BadQueryError("month: there is no report of that month; choose another")
+    if told and horizon is not None and horizon not in told.horizons:
+        raise BadQueryError("days: expected one of the horizons that the page offers")
+    visit.record({"campaign": slug, "month": month, "as": form}, action=action)
     small = visit.visitor.sees_small_counts
-    counted = next((c for row in rows if (c := funnels.counted(visit, row.run_id))), None)
-    shown = funnels.shown(counted.funnel, small=small) if counted else None
-    by_run = {run_id: funnels.shown(funnel, small=small) for run_id, funnel in kept.items()}
-    return page(
-        visit.request, visit.visitor, "campaign.html", one.title,
-        here="overview",
-        campaign=one,
-        latest=next((row for row in rows if row.extracted_at), None),
-        shown=shown,
-        funnel=funnel_table(shown) if shown else None,
-        funnel_chart=funnel_bars(shown) if shown else None,
-        runs=_runs(rows, by_run),
-        modes=MODES,
-        chart=_chart(rows, by_run),
-        gates=_gates(rows),
-    )  # fmt: skip
-
-
-def funnel_table(shown: funnels.Shown) -> Table:
-    """The funnel, line by line, with what each reason means."""
-    rows: list[list[Any]] = [
-        ["Living patients", None, shown.living, None],
-        ["Inactive", None, shown.inactive, None],
-        ["Candidates", None, shown.candidates, None],
-        ["Excluded", None, shown.excluded_total, share_of(shown.excluded_total, shown.candidates)],
-    ]
-    ordered = sorted(shown.excluded.items(), key=lambda item: _descending(item[1]))
-    rows += [
-        [f"… {_MEANINGS.get(code, code)}", code, n, share_of(n, shown.candidates)]
-        for code, n in ordered
-    ]
-    rows.append(["Eligible", None, shown.eligible, share_of(shown.eligible, shown.candidates)])
-    rows += [
-        [f"… {REST[state]}", state, n, share_of(n, shown.eligible)]
-        for state, n in shown.rest.items()
-        if n or state in _ALWAYS
-    ]
-    rows += [[f"… {_SEALS[seal]}", seal, n, None] for seal, n in shown.seals.items() if n]
-    return table(
-        "funnel",
-        "Funnel",
-        [
-            ("line", "Patients", "text"), ("code", "Code", "code"), ("patients", "Count", "count"),
-            ("share", "Share", "share"),
-        ],
-        rows,
-        note="An excluded candidate counts once, under the first reason. Shares are of candidates;"
-        " of what became of the eligible, of the eligible.",
-    )  # fmt: skip
-
-
-def share_of(part: Count, whole: Count) -> Any:
-    """A share; hidden where either count is, as it would tell the other."""
-    if part is HIDDEN or whole is HIDDEN:
-        return HIDDEN
-    return part / whole if whole else None
-
-
-def _descending(value: Count) -> float:
-    return 1.0 if value is HIDDEN else -float(value)
-
-
-def funnel_bars(shown: funnels.Shown) -> Any:
-    """The funnel as bars, from the candidates on."""
-    found: list[charts.Bar] = [
-        charts.Bar("Candidates", shown.candidates, count(shown.candidates)),
-        charts.Bar("Eligible", shown.eligible, count(shown.eligible)),
-    ]
-    found += [
-        charts.Bar(REST[state].partition(",")[0], n, count(n), tone=2 if state == "sent" else 1)
-        for state, n in shown.rest.items()
-        if n
-    ]
-    return charts.bars(found)
-
-
-def quality_table(shown: funnels.Shown) -> Table:
-    """What is odd in the candidates' data."""
-    return table(
-        "quality",
-        "Candidates whose data contradict themselves, or are odd",
-        [("code", "Code", "code"), ("patients", "Patients", "count")],
-        list(shown.quality.items()),
-        note="A patient counts under each code that applies; none of them is a reason by itself.",
-    )
-
-
-def _runs(rows: list[RunRow], by_run: dict[Any, funnels.Shown]) -> Table:
-    lines = []
-    for row in rows:
-        found = by_run.get(row.run_id)
-        counts = (
-            [found.candidates, found.excluded_total, found.eligible, found.rest["held_out"],
-             found.rest["sent"], found.rest["refused"], found.rest["unknown"]]
-            if found
-            else [None] * 7
-        )  # fmt: skip
-        day = Link(row.day.isoformat(), runs.path_of(row))
-        lines.append([day, MODES[row.mode], row.verdict, *counts])
-    return table(
-        "runs",
-        f"The last {DAYS} runs",
-        [
-            ("day", "Day", "text"), ("mode", "Mode", "text"), ("verdict", "Run", "badge"),
-            ("candidates", "Candidates", "count"), ("excluded", "Excluded", "count"),
-            ("eligible", "Eligible", "count"), ("held_out", "Held out", "count"),
-            ("sent", "Sent", "count"), ("refused", "Refused", "count"),
-            ("unknown", "Unknown", "count"),
-        ],
-        lines,
-    )  # fmt: skip
-
-
-def _chart(rows: list[RunRow], by_run: dict[Any, funnels.Shown]) -> Any:
-    points = [
-        {"day": row.day, "Candidates": by_run[row.run_id].candidates,
-         "Eligible": by_run[row.run_id].eligible, "Sent": by_run[row.run_id].rest["sent"]}
-        for row in reversed(rows)
-        if row.run_id in by_run and row.mode == "live"
-    ]  # fmt: skip
-    if len({point["day"] for point in points}) < 2:
-        return None
-    return charts.lines(points, ["Candidates", "Eligible", "Sent"], axis="patients")
-
-
-def _gates(rows: list[RunRow]) -> Table:
-    """Expectations that failed lately; what always held needs no line."""
-    lines = [
-        [row.day, one["suite"], one.get("column"), one["type"], one["severity"]]
-        for row in rows
-        for one in row.verdicts
-        if not one["success"]
-    ]
-    return table(
-        "gates",
-        "Expectations that failed",
-        [
-            ("day", "Day", "day"), ("suite", "Suite", "text"), ("column", "Column", "code"),
-            ("expectation", "Expectation", "code"), ("severity", "Severity", "text"),
-        ],
-        lines,
-    )  # fmt: skip
+    with visit.reading() as connection:
+        rows = runs.recent(connection, slug, tables.DAYS)
+        kept = funnels.kept(connection, [row.run_id for row in rows])
+        back = tables.came_back(connection, visit.settings.home, slug, now, small=small)
+    return Found(one, told, horizon or HORIZON, rows, kept, back)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -57,6 +57,32 @@ def bars(found: Sequence[Bar], *, width: int = 560, axis: str = "") -> Markup:
     return _drawn("bars", json.dumps({"values": values, "width": width, "axis": axis}))
 
 
+@dataclass(frozen=True)
+class Span:
+    """A share with its interval."""
+
+    label: str
+    low: float
+    value: float
+    high: float
+    text: str
+
+
+def spans(found: Sequence[Span]) -> Markup:
+    """Shares as dots on their intervals, one below the other."""
+    values = [
+        {"label": one.label, "low": one.low, "value": one.value, "high": one.high,
+         "text": one.text, "order": at, "tone": SERIES[(2, 0)[min(at, 1)]]}
+        for at, one in enumerate(found)
+    ]  # fmt: skip
+    return _drawn("spans", json.dumps({"values": values}))
+
+
+def steps(points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Markup:
+    """Shares over days since the beginning, with their intervals; a point has what `Span` has."""
+    return _drawn("steps", json.dumps({"values": list(points), "names": list(names)}))
+
+
 def lines(points: Sequence[Mapping[str, Any]], names: Sequence[str], *, axis: str) -> Markup:
     """One line per name over days; a point has `day`, and a count, or None, for each name."""
     rows = [
@@ -77,7 +103,7 @@ def _drawn(kind: str, content: str) -> Markup:
     import vl_convert
 
     said = json.loads(content)
-    spec = {"bars": _bars, "lines": _lines}[kind](said)
+    spec = _KINDS[kind](said)
     svg = str(vl_convert.vegalite_to_svg(spec))
     for given, meant in _COLOURS.items():
         svg = svg.replace(given, meant)
@@ -119,8 +145,53 @@ def _lines(said: Mapping[str, Any]) -> dict[str, Any]:
     return _themed(drawn.properties(width=640, height=180))
 
 
+def _spans(said: Mapping[str, Any]) -> dict[str, Any]:
+    import altair as alt
+
+    label = alt.Y("label:N", sort=alt.SortField("order"), title=None).axis(
+        domain=False, ticks=False, labelPadding=8
+    )
+    share = alt.Axis(format=".0%", tickCount=6, domain=False)
+    scale = alt.Scale(zero=True, nice=True)
+    colour = alt.Color("tone:N", scale=None)
+    base = alt.Chart({"values": said["values"]}).encode(y=label, color=colour)
+    drawn = (
+        base.mark_rule(strokeWidth=4, opacity=0.45).encode(
+            x=alt.X("low:Q", title="came back", scale=scale, axis=share), x2="high:Q"
+        )
+        + base.mark_circle(size=130, opacity=1).encode(x="value:Q")
+        + base.mark_text(dy=-13, fontSize=12, fontWeight="bold").encode(
+            x="value:Q", text="text:N", color=alt.value(_INK)
+        )
+    )
+    return _themed(drawn.properties(width=520, height=46 * len(said["values"])))
+
+
+def _steps(said: Mapping[str, Any]) -> dict[str, Any]:
+    import altair as alt
+
+    names = said["names"]
+    colour = alt.Color(
+        "name:N", scale=alt.Scale(domain=names, range=[SERIES[2], SERIES[0]][: len(names)]),
+        title=None,
+    ).legend(orient="top", direction="horizontal", symbolType="circle")  # fmt: skip
+    base = alt.Chart({"values": said["values"]}).encode(
+        x=alt.X("day:Q", title="days").axis(tickCount=6, grid=False), color=colour
+    )
+    share = alt.Axis(format=".0%", tickCount=4, domain=False)
+    drawn = base.mark_area(opacity=0.18, interpolate="step-after").encode(
+        y=alt.Y("low:Q", title="came back", axis=share), y2="high:Q"
+    ) + base.mark_line(strokeWidth=2, interpolate="step-after").encode(y="value:Q")
+    return _themed(drawn.properties(width=640, height=200))
+
+
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "bars": _bars, "lines": _lines, "spans": _spans, "steps": _steps,
+}  # fmt: skip
+
+
 def _themed(chart: Any) -> dict[str, Any]:
-    padding = {"left": 4, "right": 64, "top": 4, "bottom": 4}
+    padding = {"left": 20, "right": 64, "top": 4, "bottom": 4}
     chart = chart.configure(background="transparent", font=_FONT, padding=padding)
     chart = chart.configure_view(stroke=None).configure_text(fill=_INK)
     chart = chart.configure_legend(labelColor=_INK, labelFontSize=12)

@@ -28,14 +28,16 @@ _TYPES = {
 }
 
 
-def download(tables: Sequence[Table], form: str, name: str, title: str) -> Response:
-    """The tables as a file; CSV and Parquet have the first one only."""
+def download(
+    tables: Sequence[Table], form: str, name: str, title: str, said: Sequence[str] = ()
+) -> Response:
+    """The tables as a file; CSV and Parquet have the first one only; `said` is for people."""
     if form not in FORMATS:
         raise ConfigurationError(f"an export is one of {', '.join(FORMATS)}")
     content = {
         "csv": lambda: as_csv(tables[0]).encode(),
         "parquet": lambda: as_parquet(tables[0]),
-        "pdf": lambda: as_pdf(tables, title),
+        "pdf": lambda: as_pdf(tables, title, said),
     }[form]()
     headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"'}
     return Response(content, headers=headers, media_type=_TYPES[form])

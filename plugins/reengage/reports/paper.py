@@ -21,8 +21,8 @@ _WIDE = 6
 """Columns from which on the page lies on its side."""
 
 
-def as_pdf(tables: Sequence[Table], title: str) -> bytes:
-    """All tables, one below the other, with their notes."""
+def as_pdf(tables: Sequence[Table], title: str, said: Sequence[str] = ()) -> bytes:
+    """All tables, one below the other, with their notes; `said` stands before them."""
     wide = any(len(one.columns) > _WIDE for one in tables)
     paper = _Paper(title, landscape=wide)
     paper.add_page()
@@ -32,6 +32,10 @@ def as_pdf(tables: Sequence[Table], title: str) -> bytes:
     paper.set_text_color(*_GREY)
     made = f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by the reports of reengage."
     paper.multi_cell(0, 6, made, new_x="LMARGIN", new_y="NEXT")
+    paper.set_text_color(0, 0, 0)
+    paper.set_font("plex", "", 11)
+    for sentence in said:
+        paper.multi_cell(0, 6, sentence, new_x="LMARGIN", new_y="NEXT")
     for one in tables:
         _table(paper, one)
     return bytes(paper.output())

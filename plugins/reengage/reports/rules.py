@@ -25,6 +25,7 @@ RULES: Mapping[str, Rule] = {
     "static": Rule(None),
     "overview": Rule("reports", "reports/overview"),
     "campaign": Rule("reports", "reports/campaign"),
+    "campaign_export": Rule("reports", "reports/campaign"),
     "dag": Rule("reports", "reports/campaign"),
     "run": Rule("reports", "reports/run"),
     "run_export": Rule("reports", "reports/run"),

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from reengage.campaigns import Campaign, load_campaigns
 from reengage.pipeline.run import derive_run_id
 from reengage.reports import charts, entries, exports, funnels, runs
-from reengage.reports.campaign_page import funnel_bars, funnel_table, quality_table
+from reengage.reports.campaign_tables import funnel_bars, funnel_table, quality_table
 from reengage.reports.render import page, seconds
 from reengage.reports.runs import MODES, RunRow
 from reengage.reports.tables import Badge, Link, Table, table

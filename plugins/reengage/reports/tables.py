@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "code", "count", "share", "day", "instant", "seconds", "badge"]
+Kind = Literal["text", "code", "count", "share", "day", "instant", "seconds", "number", "badge"]
 Tone = Literal["good", "warn", "bad", "quiet"]
 
 
@@ -33,6 +33,16 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """What held and what failed, oldest first, as small marks. Its counts stand beside it."""
+
+    held: Sequence[bool]
+
+    def __str__(self) -> str:
+        return "".join("+" if one else "-" for one in self.held)
+
+
+@dataclass(frozen=True)
 class Column:
     """A column: its name in exports, its heading on the page, and what its cells are."""
 
@@ -43,12 +53,12 @@ class Column:
     @property
     def is_number(self) -> bool:
         """Whether it is set to the right."""
-        return self.kind in ("count", "share", "seconds")
+        return self.kind in ("count", "share", "seconds", "number")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; a cell may be a value, a Badge, a Link, HIDDEN or None."""
+    """Rows of cells; a cell may be a value, a Badge, a Link, a Strip, HIDDEN or None."""
 
     name: str
     caption: str

@@ -14,8 +14,10 @@ from typing import Any
 
 from fastapi import Request
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from reengage import store
+from reengage.errors import StoreError
 from reengage.keys import Keyring, open_keyring
 from reengage.ledger.append import append
 from reengage.ledger.records import access
@@ -54,6 +56,19 @@ class Visit:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self.store.connect().execution_options(**options) as connection:
             connection.execute(text("SET LOCAL statement_timeout = '20s'"))
+            yield connection
+
+    @contextmanager
+    def reporting(self) -> Iterator[Connection]:
+        """The same as a role that can read the schema `report` and nothing else of the store."""
+        with self.reading() as connection:
+            try:
+                connection.execute(text("SET LOCAL ROLE reengage_reporter"))
+            except ProgrammingError as error:
+                raise StoreError(
+                    "the pages may not read the outcomes: let an administrator of the store run"
+                    " GRANT reengage_reporter TO the login of REENGAGE_STORE_URL"
+                ) from error
             yield connection
 
     def record(self, detail: Mapping[str, Any] | None = None, *, action: str = "opened") -> None:

@@ -8,3 +8,13 @@ CREATE TABLE run_report (
     transport jsonb NOT NULL                   -- how its letters travelled -> how many
 );
 CREATE INDEX run_by_opening ON run (opened_at);
+
+-- The pages read the outcomes as the role that can read those alone.
+DO $$
+BEGIN
+    GRANT reengage_reporter TO reengage_tasks;
+EXCEPTION
+    WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'role reengage_reporter may not be granted here'
+            USING HINT = 'let an administrator run: GRANT reengage_reporter TO reengage_tasks';
+END $$;

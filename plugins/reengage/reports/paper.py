@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import fontpkg
 from fpdf import FPDF, FontFace
 from fpdf.enums import TableBordersLayout
 
 from reengage.reports import render
 from reengage.reports.cells import HIDDEN
 from reengage.reports.tables import Column, Table
+from reengage.typeface import add_plex
 
-_FONT = "IBM Plex Sans"
 _GREY, _SHADE = (96, 96, 96), (242, 243, 245)
 _WIDE = 6
 """Columns from which on the page lies on its side."""
@@ -48,9 +46,7 @@ class _Paper(FPDF):
         super().__init__(format="letter", orientation="landscape" if landscape else "portrait")
         self.set_title(title)
         self.set_lang("en")
-        path = Path(fontpkg.path(_FONT))
-        self.add_font("plex", "", path)
-        self.add_font("plex", "B", path, variations={"wght": 600.0, "wdth": 100.0})
+        add_plex(self)
 
     def footer(self) -> None:
         """The page's number."""

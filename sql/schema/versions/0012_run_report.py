@@ -6,10 +6,10 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Create everything that 0011_run_report.sql describes."""
+    """Create everything that 0012_run_report.sql describes."""
     op.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

@@ -103,6 +103,7 @@ def main() -> int:
             _fill(engine, keyring, Settings(HOME, "", server.url("store"), keyring.directory, {}))
             environment = {
                 "REENGAGE_STORE_URL": server.url("store"),
+                "REENGAGE_WAREHOUSE_URL": server.url("store"),  # nobody asks it
                 "REENGAGE_KEYRING": str(keyring.directory),
                 "REENGAGE_PINNED_NOW": f"{LAST + timedelta(days=2)}T17:00:00+00:00",
             }

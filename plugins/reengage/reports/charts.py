@@ -151,7 +151,7 @@ def _spans(said: Mapping[str, Any]) -> dict[str, Any]:
     label = alt.Y("label:N", sort=alt.SortField("order"), title=None).axis(
         domain=False, ticks=False, labelPadding=8
     )
-    share = alt.Axis(format=".0%", tickCount=6, domain=False)
+    share = alt.Axis(format=".0%", tickCount=4, domain=False)
     scale = alt.Scale(zero=True, nice=True)
     colour = alt.Color("tone:N", scale=None)
     base = alt.Chart({"values": said["values"]}).encode(y=label, color=colour)
@@ -164,7 +164,7 @@ def _spans(said: Mapping[str, Any]) -> dict[str, Any]:
             x="value:Q", text="text:N", color=alt.value(_INK)
         )
     )
-    return _themed(drawn.properties(width=520, height=46 * len(said["values"])))
+    return _themed(drawn.properties(width=250, height=46 * len(said["values"])))
 
 
 def _steps(said: Mapping[str, Any]) -> dict[str, Any]:

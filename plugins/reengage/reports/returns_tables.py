@@ -16,6 +16,7 @@ from reengage.reports.returns import ALL, Answer, Share, Told, Word
 from reengage.reports.tables import Badge, Table, Tone, table
 
 ARMS = {"write": "Written to", "holdout": "Held out"}
+_ORDER = tuple(ARMS)
 _SLICES = {
     "language": "language", "age_band": "age", "service_line": "kind of care",
     "variant": "variant of the letter",
@@ -127,7 +128,7 @@ def outcome_table(report: CampaignReport, *, slice_: str = ALL) -> Table:
             *(_rated(one.mature, n) for n in (one.rate, one.rate_low, one.rate_high)),
             *(_count(n) for n in (one.written, one.booked, one.kept)),
         ]
-        for one in report.lines
+        for one in sorted(report.lines, key=lambda line: _ORDER.index(line.arm))
         if one.slice == slice_ and not (one.arm == "holdout" and nobody_held_out)
     ]  # fmt: skip
     by = "" if slice_ == ALL else f" by {_SLICES.get(slice_, slice_)}"

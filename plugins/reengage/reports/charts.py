@@ -45,7 +45,7 @@ class Bar:
     tone: int = 0
 
 
-def bars(found: Sequence[Bar], *, width: int = 560, axis: str = "") -> Markup:
+def bars(found: Sequence[Bar], *, width: int = 420, axis: str = "") -> Markup:
     """Horizontal bars, each with its label to the left and its value at its end."""
     values = [
         {

@@ -80,7 +80,7 @@ fix: .venv/.locked ## Repair style, write the files that are generated from code
 	@$(PY) -m reengage generate
 
 .PHONY: bench
-bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes or portal
+bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes, portal or reports
 	@$(PY) bench/$(WHAT).py
 
 .PHONY: lock

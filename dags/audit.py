@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 from reengage import audit_operators as task
+from reengage.roles import DAG_ACCESS
 
 LEDGER = Asset("reengage://store/ledger")
 CHECKPOINTS = Asset("reengage://checkpoints")
@@ -38,6 +39,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,  # an audit that nobody switched on would tell nobody
+    access_control=DAG_ACCESS,
     tags=["reengage", "audit"],
     params=PARAMS,
     default_args={

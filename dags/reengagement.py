@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 from reengage import operators as task
 from reengage.campaigns import load_campaigns
+from reengage.roles import DAG_ACCESS
 from reengage.settings import HOME
 
 PATIENTS = Asset("reengage://warehouse/contract")
@@ -49,6 +50,7 @@ for campaign in load_campaigns(HOME)[0]:
         start_date=datetime(2024, 1, 1),  # noqa: DTZ001 - Airflow reads it in the timetable's zone
         catchup=False,
         max_active_runs=1,
+        access_control=DAG_ACCESS,
         tags=["reengage", campaign.purpose],
         params=PARAMS,
         default_args={**DEFAULT_ARGS, "campaign": campaign.slug},

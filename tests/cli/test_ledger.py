@@ -15,10 +15,10 @@ import pytest
 from daily import Practice
 from entries import Books, disclosure, event
 from reengage.cli.actor import actor
-from reengage.cli.disclosures import WORDS
 from reengage.cli.ledger import without_secrets
 from reengage.cli.main import main
 from reengage.contract import load_contract
+from reengage.disclosing import WORDS
 from reengage.keys import open_keyring
 from reengage.ledger.entry import parse
 from reengage.pipeline.send import send

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 
 from reengage import report as reports
 from reengage import store
@@ -27,6 +28,7 @@ from reengage.settings import HOME, vendors_path
 
 if TYPE_CHECKING:
     from reengage.embedded import main_job
+    from reengage.embedded.airflow import Airflow
 
 
 def run(options: Namespace) -> int:
@@ -57,10 +59,7 @@ def ui(options: Namespace) -> int:
         except (main_job.CampaignFailedError, main_job.AuditFailedError) as error:
             console.print(f"[red]{error}[/]")
         _summary(site, job, console)
-        flow = site.airflow
-        console.print(
-            f"\nAirflow is at [bold]{flow.address}[/], user admin, password {flow.password}"
-        )
+        _tell_log_ins(site.airflow, console)
         console.print("Ctrl-C or `make down` stops it.")
         signal.pause()
     return 0
@@ -212,6 +211,14 @@ def portal(options: Namespace) -> int:
     return action(options, HOME)
 
 
+def roles(options: Namespace) -> int:
+    """Airflow's roles: make them what the table says, compare them, show the table."""
+    from reengage.cli import roles as tables
+
+    action: Callable[[Namespace, Path], int] = getattr(tables, options.action)
+    return action(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns
@@ -300,6 +307,18 @@ def _summary(site: main_job.Site, job: main_job.Job, console: Console) -> None:
     console.print(f"letters   {letters}, a Maildir: any mail client opens it", soft_wrap=True)
     console.print("report    .venv/bin/python -m reengage report")
     console.print("UI        make ui")
+
+
+def _tell_log_ins(flow: Airflow, console: Console) -> None:
+    """Where Airflow is, and a log-in for each role."""
+    console.print(f"\nAirflow is at [bold]{flow.address}[/]. Log in as:")
+    table = Table(box=None, header_style="", pad_edge=False)
+    for heading in ("user", "password", "role", "finds the reports under"):
+        table.add_column(heading, no_wrap=True)
+    for log_in in flow.people:
+        table.add_row(log_in.user, log_in.password, log_in.role, f"{flow.address}/plugin/reengage")
+    # As wide as it must be: a password that is cut off is none.
+    Console(file=console.file, width=200).print(table)
 
 
 def _end_orderly() -> None:

@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_suppressions(commands)
     _add_outcomes(commands)
     _add_portal(commands)
+    _add_roles(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -260,6 +261,15 @@ def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     actions.add_parser("incidents", help="letters that are locked or were reported, and whose")
     reopen = actions.add_parser("reopen", help="let a locked letter be opened again")
     reopen.add_argument("message", metavar="MESSAGE", help="an incident's id, or a letter's")
+
+
+def _add_roles(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    roles = commands.add_parser("roles", help="who may do what in Airflow and on the reports")
+    actions = roles.add_subparsers(dest="action", required=True, metavar="ACTION")
+    sync = actions.add_parser("sync", help="make Airflow's roles what the table says, on record")
+    sync.add_argument("--accounts", type=Path, help=argparse.SUPPRESS)  # the embedded default's
+    actions.add_parser("check", help="only say what differs; 1 when anything does")
+    actions.add_parser("list", help="the table").set_defaults(action="list_")
 
 
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

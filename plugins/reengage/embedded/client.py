@@ -73,9 +73,19 @@ class AirflowClient:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request. Raises urllib.error.HTTPError on a status of 400 and above."""
         if not self._token:
-            credentials = {"username": self.user, "password": self.password}
-            self._token = self._request("POST", "/auth/token", credentials)["access_token"]
+            self._log_in()
+        try:
+            return self._request(method, path, body)
+        except urllib.error.HTTPError as error:
+            if error.code != 401:
+                raise
+        self._log_in()  # a token lasts a quarter of an hour
         return self._request(method, path, body)
+
+    def _log_in(self) -> None:
+        self._token = ""
+        credentials = {"username": self.user, "password": self.password}
+        self._token = self._request("POST", "/auth/token", credentials)["access_token"]
 
     def _request(self, method: str, path: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json"}

@@ -34,6 +34,11 @@ class Layout:
         return self.var / "airflow"
 
     @property
+    def log_ins(self) -> Path:
+        """The accounts of the embedded Airflow: role and password of each (mode 0600)."""
+        return self.airflow / "log-ins.json"
+
+    @property
     def maildir(self) -> Path:
         """Letters that the embedded relay accepted."""
         return self.var / "mail"

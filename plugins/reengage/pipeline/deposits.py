@@ -106,6 +106,17 @@ def _leave_links(connection: Connection, run: Run, letters: Sequence[Queued]) ->
     )
 
 
+def by_key(connection: Connection) -> dict[int, int]:
+    """How many letters wait under each number of the portal's key, which their octets name."""
+    found = connection.execute(
+        text(
+            "SELECT get_byte(sealed, 1) * 256 + get_byte(sealed, 2) AS number, count(*) AS letters"
+            " FROM portal_message GROUP BY 1"
+        )
+    )
+    return {row.number: row.letters for row in found}
+
+
 def remove_expired(connection: Connection, now: datetime) -> int:
     """Remove what was left for longer than it is kept; gives how many letters lost their content.
 

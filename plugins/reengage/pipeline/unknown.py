@@ -20,6 +20,7 @@ from sqlalchemy import Connection, text
 
 from reengage.errors import ReengageError, StoreError
 from reengage.keys import Keyring
+from reengage.pipeline import reported
 from reengage.pipeline.deposits import remove
 from reengage.pipeline.superseding import supersede
 from reengage.pipeline.traces import Trace
@@ -118,7 +119,7 @@ def resolve(
             "UPDATE letter SET state = :state, reason = :reason, settled_at = clock_timestamp(),"
             " evidence = coalesce(evidence, '{}') || CAST(:said AS jsonb)"
             " WHERE letter_id = :letter_id AND state = 'unknown' AND rehearsal IS NULL"
-            " RETURNING patient, reason, evidence"
+            " RETURNING patient, reason, evidence, campaign, campaign_date"
         ),
         {
             "letter_id": letter_id,
@@ -132,6 +133,7 @@ def resolve(
             f"letter {letter_id} is not `unknown`, so there is nothing to resolve; look at"
             " `python -m reengage unknown list`"
         )
+    reported.forget(connection, moved.campaign, moved.campaign_date)
     if verdict == "refused":
         remove(connection, [letter_id])
     supersede(

@@ -25,7 +25,7 @@ LEVELS = {
     "errors": 0, "keys": 1, "settings": 1, "sql": 1, "yamlfile": 1, "practice": 1, "contract": 1,
     "vendors": 1, "jurisdictions": 1, "reasons": 1, "mail": 1, "templates": 1, "campaigns": 1,
     "compose": 1, "sealing": 1, "relay_url": 1, "relay_replies": 1, "delivery": 1,
-    "relay_envelope": 1, "variants": 1,
+    "relay_envelope": 1, "variants": 1, "grounds": 1, "accounts": 1,
     # 2: the edges, each to one thing outside
     "relay_wire": 2, "relay_faults": 2, "relay_tls": 2, "relay": 2,
     "crypto_module": 2, "database": 2,
@@ -35,6 +35,7 @@ LEVELS = {
     # 3: the rooms
     "pipeline": 3, "audit": 3, "outcomes": 3, "responses": 3,
     # 4: the corridor and the windows
+    "operator_asking": 4,
     "operators": 4, "audit_operators": 4, "responses_operators": 4, "outcomes_operators": 4,
     "task_run": 4, "preload": 4, "report": 4, "why": 4,
     "retention": 4, "outcome_report": 4, "portal": 4,
@@ -49,7 +50,13 @@ ROOMS = {
 """Room -> its door. What rooms share (a run, a chunk, the outbox) they import; a door, never."""
 
 DOORS = {
-    "airflow": {"operators", "audit_operators", "outcomes_operators", "task_run"},
+    "airflow": {
+        "operators",
+        "operator_asking",
+        "audit_operators",
+        "outcomes_operators",
+        "task_run",
+    },
     "openlineage": {"lineage.provider", "lineage.scrubber", "task_run"},
     "great_expectations": {"checks"},
     "pandas": {"checks", "pipeline.gate", "pipeline.check_letters"},

@@ -193,6 +193,12 @@ class Practice(_Strict):
         default=Returns(), description="what is made of letters that come back"
     )
 
+    approvers: tuple[Line, ...] = Field(
+        default=(),
+        description="Airflow users whose answers count when a run asks for an approval; absent ="
+        " everybody whose role may answer",
+    )
+
     @property
     def phone_link(self) -> str:
         """The telephone number as a link that dials it from anywhere (RFC 3966)."""

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from reengage import report as reports
 from reengage import store
-from reengage.cli import places, refuse
+from reengage.cli import places, refuse, staff_commands
 from reengage.cli.actor import record_access
 from reengage.embedded import postgres
 from reengage.embedded.layout import Layout
@@ -209,6 +209,16 @@ def portal(options: Namespace) -> int:
 
     action: Callable[[Namespace, Path], int] = getattr(portals, options.action or "serve")
     return action(options, HOME)
+
+
+def approvals(options: Namespace) -> int:
+    """List what waits for an approval, and who gave which."""
+    return staff_commands.approvals(options, HOME)
+
+
+def approve(options: Namespace) -> int:
+    """Approve what the campaigns work by, as it is now."""
+    return staff_commands.approve(options, HOME)
 
 
 def check(options: Namespace) -> int:

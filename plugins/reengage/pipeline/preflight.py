@@ -3,8 +3,8 @@
 Refuses: a campaign date in the future, a vendor without an agreement in force that day or with a
 host it does not list (SEC-20, SEC-21), a missing key, a journal of refusals that was lost (SEC-08),
 a relay without verified TLS (EML-11, EML-12), a pinned clock with a vendor whose relay is not on
-this machine, a template or suite that does not load. A replay (a past date) and a dry run need no
-relay, and never get one.
+this machine, a template or suite that does not load, and what nobody approved (approvals.py). A
+replay (a past date) and a dry run need no relay, and never get one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from reengage import checks, refusals, relay, store, suppressions
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
+from reengage.pipeline.approvals import require_approved
 from reengage.pipeline.composing import blanks, wordings
 from reengage.pipeline.configuration import note_changes
 from reengage.pipeline.decisions import require_month_key
@@ -76,6 +77,7 @@ def preflight(
     run = Run(run_id, day, _mode(day, today, dry=dry), campaign, settings, trail)
     baa_id = require_in_force(run.vendor, today)
     _load_everything(run)
+    require_approved(run, "preflight")  # last: nobody is asked about a run that may not begin
     _record(run, dag_run_id, baa_id, requires_tls=_relay_requires_tls(run))
     return run
 

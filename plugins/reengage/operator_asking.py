@@ -19,6 +19,7 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 
 from reengage.errors import StoreError
 from reengage.grounds import LONGEST, tidy
+from reengage.notifiers import tell_question
 from reengage.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ class AsksForApproval:
     """A task whose room may find that a person has to approve first. Comes before RoomOperator."""
 
     log: Any
+    task_id: str
     _answered: tuple[dict[str, str], Answer] | None = None
-    _ti_id: Any = None
+    _context: Any = None
 
     def execute_complete(
         self, context: Context, event: dict[str, Any], things: dict[str, str]
@@ -129,7 +131,7 @@ class AsksForApproval:
         """What `work` gives, or Waiting. Raises RefusedError where somebody said no."""
         from reengage.pipeline.question import UnapprovedError
 
-        self._ti_id = getattr(context["ti"], "id", None)
+        self._context = context
         if self._answered is not None:
             self._record(settings, run_id, *self._answered)
         try:
@@ -151,7 +153,13 @@ class AsksForApproval:
         if isinstance(result, Waiting):
             question = result.question
             self.log.warning("%s\n%s", question.subject, question.body)
-            ask(self._ti_id, question, {"things": dict(question.things)}, wants_reason=True)
+            tell_question(self._context, self.task_id, question.subject)
+            ask(
+                self._context["ti"].id,
+                question,
+                {"things": dict(question.things)},
+                wants_reason=True,
+            )
         return result
 
     def _record(

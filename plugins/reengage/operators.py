@@ -24,6 +24,7 @@ from airflow.sdk.exceptions import (
 )
 
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
+from reengage.notifiers import tell_question
 from reengage.operator_asking import AsksForApproval, answer_of, ask
 from reengage.settings import Settings, read_settings
 
@@ -55,6 +56,8 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
     def __init__(self, *, campaign: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.campaign = campaign
+        self.told: str | None = None
+        """Why it failed, in words that may be told to anybody (notifiers.py)."""
 
     def execute(self, context: Context) -> Any:
         """Open the run, call the room, record the step; gives what may be seen in the UI."""
@@ -79,6 +82,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             failure = AirflowException(place_of(error))
         self._record_step(context, started, "failed" if failure else "success")
         if failure is not None:
+            self.told = str(failure)
             self._record_failure(trail, str(failure))
             context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
             # Raised here, not in the handler: the original must not ride along as its context.
@@ -275,7 +279,7 @@ class SendOperator(ChunkOperator):
         super().__init__(**kwargs)
         self._answer: tuple[int, Decision, str] | None = None
         self._question: Question | None = None
-        self._ti_id: Any = None
+        self._context: Any = None
 
     def execute_complete(self, context: Context, event: dict[str, Any], number: int) -> Any:
         """Go on with the answer to the run's pause of this number."""
@@ -284,7 +288,7 @@ class SendOperator(ChunkOperator):
         return self._corridor(context)
 
     def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
-        self._ti_id = getattr(context["ti"], "id", None)
+        self._context = context
         return super()._in_room(settings, context, trail)
 
     def room(self, run: Run) -> Sent:
@@ -307,7 +311,8 @@ class SendOperator(ChunkOperator):
         if result.paused:
             if self._question is not None and self._question.chunk == self.chunk["number"]:
                 self.log.warning("%s\n%s", self._question.subject, self._question.body)
-                ask(self._ti_id, self._question, {"number": self._question.number})
+                tell_question(self._context, self.task_id, self._question.subject)
+                ask(self._context["ti"].id, self._question, {"number": self._question.number})
             raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)
         if result.again_at is not None:
             raise AirflowRescheduleException(result.again_at)

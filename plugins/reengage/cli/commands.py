@@ -221,6 +221,21 @@ def approve(options: Namespace) -> int:
     return staff_commands.approve(options, HOME)
 
 
+def campaign(options: Namespace) -> int:
+    """Pause a campaign, let it go on, list all."""
+    return staff_commands.campaign(options, HOME)
+
+
+def preview(options: Namespace) -> int:
+    """Show one patient's letter as it would look."""
+    return staff_commands.preview(options, HOME)
+
+
+def test_letter(options: Namespace) -> int:
+    """Send a test letter to staff."""
+    return staff_commands.test_letter(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns

@@ -24,4 +24,11 @@ CREATE TABLE campaign_pause (                        -- somebody holds a campaig
 );
 CREATE INDEX campaign_pause_of ON campaign_pause (campaign, number DESC);
 
+CREATE TABLE alert (                                 -- what staff were told, so that it is told once
+    kind    text NOT NULL,
+    key     text NOT NULL,                           -- run and task, or agreement and how urgent it is
+    told_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (kind, key)
+);
+
 REVOKE UPDATE, DELETE ON approval, campaign_pause FROM reengage_tasks;

@@ -26,7 +26,7 @@ LEVELS = {
     "keys": 1, "settings": 1, "sql": 1, "yamlfile": 1, "practice": 1, "contract": 1,
     "vendors": 1, "jurisdictions": 1, "reasons": 1, "mail": 1, "templates": 1, "campaigns": 1,
     "compose": 1, "sealing": 1, "relay_url": 1, "relay_replies": 1, "delivery": 1,
-    "relay_envelope": 1, "variants": 1, "typeface": 1,
+    "relay_envelope": 1, "variants": 1, "typeface": 1, "accounts": 1,
     # 2: the edges, each to one thing outside
     "relay_wire": 2, "relay_faults": 2, "relay_tls": 2, "relay": 2,
     "crypto_module": 2, "database": 2,
@@ -36,6 +36,7 @@ LEVELS = {
     # 3: the rooms
     "pipeline": 3, "audit": 3, "outcomes": 3, "responses": 3,
     # 4: the corridor and the windows
+    "operator_asking": 4, "notifiers": 4, "alerts": 3,
     "operators": 4, "audit_operators": 4, "responses_operators": 4, "outcomes_operators": 4,
     "task_run": 4, "preload": 4, "report": 4, "why": 4,
     "retention": 4, "outcome_report": 4, "portal": 4,
@@ -62,6 +63,7 @@ _PAGES = {
 DOORS = {
     "airflow": {
         "operators",
+        "operator_asking",
         "audit_operators",
         "outcomes_operators",
         "task_run",
@@ -103,7 +105,7 @@ DOORS = {
     "botocore": {"keys.aws_kms"},
     "rfc8785": {"ledger.canonical"},
     "msgspec": {"ledger.quick"},
-    "httpx": {"ledger.mirror", "audit.airflow_api"},
+    "httpx": {"ledger.mirror", "audit.airflow_api", "alerts.webhook"},
     "fsspec": {"ledger.checkpoints", "ledger.archive"},
     "imapclient": {"responses.imap"},
     "flufl": {"responses.notice"},
@@ -297,7 +299,7 @@ def test_a_dag_file_reaches_the_library_through_the_corridor_and_the_campaigns_o
     }
     assert {name.split(".")[1] for name in reached} <= {
         "operators", "audit_operators", "outcomes_operators", "responses_operators",
-        "campaigns", "settings", "errors", "roles", "reports"
+        "campaigns", "settings", "errors", "roles", "reports", "notifiers"
     }  # fmt: skip
 
 

@@ -29,6 +29,10 @@ class GateError(ReengageError):
     """A data-quality expectation failed: nothing may be sent until someone has looked."""
 
 
+class RefusedError(ReengageError):
+    """A person was asked and said no, or nobody answered in time: nothing is sent."""
+
+
 class VendorError(ReengageError):
     """The compliance officer must act: no business associate agreement in force, host unlisted."""
 

@@ -27,7 +27,7 @@ PREFIX = "REENGAGE_"
 NAMES = (
     "HOME", "WAREHOUSE_URL", "STORE_URL", "KEYRING", "RELAY_TRUST", "REHEARSAL_MAILDIR",
     "VENDORS_FILE", "PINNED_NOW", "JOURNAL", "CHECKPOINTS", "MIRROR_URL", "MIRROR_TOKEN", "ACTOR",
-    "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE",
+    "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE", "ALERT_WEBHOOKS",
     "RETURNS_IMAP", "RETURNS_MAILDIR", "RETURNS_SPOOL", "RETURNS_STAFF", "RETURNS_TRUST",
 )  # fmt: skip
 """Every setting but RELAY_URL_<VENDOR> and WEBHOOK_SECRET_<VENDOR>."""
@@ -96,6 +96,8 @@ class Settings:
     """Extra certificate authority to trust for them; None = the system's."""
     webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Vendor to the secret under which it signs its events, `whsec_…`."""
+    alert_webhooks: tuple[str, ...] = field(default=(), repr=False)
+    """Addresses that alerts are posted to (docs/alerts.md); each is a secret."""
     actor: str | None = None
     """Whom access records name, when it is not the operating system's user (SEC-15)."""
 
@@ -153,6 +155,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         returns_staff=env.get(PREFIX + "RETURNS_STAFF") or "Staff",
         returns_trust=_path(env, "RETURNS_TRUST"),
         webhook_secrets=_by_vendor(env, "WEBHOOK_SECRET_"),
+        alert_webhooks=tuple(env.get(PREFIX + "ALERT_WEBHOOKS", "").split()),
         actor=env.get(PREFIX + "ACTOR") or None,
     )
 

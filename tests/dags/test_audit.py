@@ -34,6 +34,7 @@ def test_nothing_is_signed_or_archived_unless_it_was_verified(audit: dict[str, A
         "checkpoint": ["archive"],
         "archive": [],
         "reconcile": [],
+        "remind": [],
     }
     rules = {name: task["rule"] for name, task in audit["tasks"].items()}
     assert rules == dict.fromkeys(below, "all_success") | {"reconcile": "all_done"}

@@ -32,7 +32,7 @@ def why(options: Namespace, home: Path) -> int:
     """Each rule's outcome for one patient and day; 1 when nobody knows the patient."""
     patient = patient_key(options.patient)
     campaigns = _campaigns(home, options.campaign)
-    with _settings(home) as settings:
+    with settings_at(home) as settings:
         keyring = open_keyring(settings.keyring)
         asked = {"campaign": options.campaign, "day": options.date.isoformat()}
         record_access(
@@ -80,7 +80,8 @@ def accept_counts(options: Namespace, home: Path) -> int:
 
 
 @contextmanager
-def _settings(home: Path) -> Iterator[Settings]:
+def settings_at(home: Path) -> Iterator[Settings]:
+    """Settings for what only reads: no relay, no Airflow."""
     keyring = places.keyring(home)
     with places.store(home) as engine, places.warehouse(home) as warehouse:
         with engine.begin() as connection:

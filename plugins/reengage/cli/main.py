@@ -14,6 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
+from reengage.cli.staff_commands import add_staff
 from reengage.errors import ReengageError, place_of
 
 _CHANNELS = ("desk", "phone", "mailto", "letter", "portal")
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_outcomes(commands)
     _add_portal(commands)
     _add_roles(commands)
+    add_staff(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 

@@ -54,6 +54,11 @@ class AirflowClient:
         found: list[dict[str, Any]] = self.call("GET", path)["task_instances"]
         return found
 
+    def is_asked(self, dag_id: str, dag_run_id: str) -> bool:
+        """Whether a task of the run waits for somebody's answer."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances"
+        return bool(self.call("GET", f"{path}?limit=1&state=awaiting_input")["task_instances"])
+
     def note(self, dag_id: str, dag_run_id: str) -> str | None:
         """The note on a run: why it failed."""
         note: str | None = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}")["note"]

@@ -1,4 +1,4 @@
-"""Telling: what of a campaign's year is told, each number once and for good (ADR 0044).
+"""Telling: what of a campaign's year is told, each number once and for good (ADR 0043).
 
 A group is the follow-ups that began in some months of the year, one after another. Its horizon is
 counted when it is over for all of them, and told then or never: no number is told again when a few

@@ -15,21 +15,20 @@ import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
 from reengage.delivery import Breaker
 from reengage.ledger.append import append
 from reengage.ledger.records import access
+from reengage.pipeline.question import NOBODY, end_of_day
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
 
 REJECTED = "stopped_by_breaker"
 """Reason of the letters that a rejected run leaves to the next one."""
-NOBODY = "nobody (not answered in time)"
 _SHOWN = 10
 """Kinds of refusals and errors that a question has room for, the most frequent first."""
 
@@ -256,18 +255,13 @@ def _open(connection: Connection, run: Run, chunk: int, seen: Seen) -> None:
         {
             "run_id": run.run_id,
             "chunk": chunk,
-            "until": _end_of_day(run),
+            "until": end_of_day(run),
             "letters": seen.letters,
             "refused": seen.refused,
             "errors": seen.errors,
             "reasons": json.dumps(seen.reasons),
         },
     )
-
-
-def _end_of_day(run: Run) -> datetime:
-    following = run.day + timedelta(days=1)
-    return datetime.combine(following, time(), ZoneInfo(run.campaign.time_zone))
 
 
 def _leave_to_the_next_run(connection: Connection, run: Run) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Row, text
 
 from reengage.errors import StoreError
 from reengage.keys import DataKey
+from reengage.pipeline import holds
 from reengage.pipeline.addressed import Addressed
 from reengage.pipeline.attempts import incarnation
 from reengage.pipeline.composing import identity_of
@@ -175,8 +176,11 @@ def claim(
     address that the warehouse has, where it is not the letter's (PRV-21); `verifiers` what opens
     those that wait at the portal. Until the caller's transaction ends no other claim looks at these
     patients, of whichever campaign: the later one sees this one's letters and keeps to its caps.
-    Raises StoreError when nothing moved: the reading is too old, or another try is at work.
+    None are claimed of a campaign that somebody paused (holds.py). Raises StoreError when nothing
+    moved: the reading is too old, or another try is at work.
     """
+    if holds.is_paused(connection, run.campaign.slug):
+        return []
     _lock_patients(connection, run, letters)
     moved = connection.execute(
         text(load_sql(run.settings.home, "outbox/claim.sql")),

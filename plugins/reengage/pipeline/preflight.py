@@ -5,8 +5,8 @@ host it does not list (SEC-20, SEC-21), a missing key, a journal of refusals tha
 a store that is older than what was signed of its ledger (restored.py),
 a campaign that too many patients call spam (complaints.py),
 a relay without verified TLS (EML-11, EML-12), a pinned clock with a vendor whose relay is not on
-this machine, a template or suite that does not load. A replay (a past date) and a dry run need no
-relay, and never get one.
+this machine, a template or suite that does not load, and what nobody approved (approvals.py). A
+replay (a past date) and a dry run need no relay, and never get one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
 from reengage.ledger.owed import pay
+from reengage.pipeline.approvals import require_approved
 from reengage.pipeline.complaints import require_few
 from reengage.pipeline.composing import blanks, wordings
 from reengage.pipeline.configuration import note_changes
@@ -82,6 +83,7 @@ def preflight(
     baa_id = require_in_force(run.vendor, today)
     require_few(run)
     _load_everything(run)
+    require_approved(run, "preflight")  # last: nobody is asked about a run that may not begin
     _record(run, dag_run_id, baa_id, requires_tls=_relay_requires_tls(run))
     return run
 

@@ -174,8 +174,7 @@ class AsksForApproval:
             self.log.warning("%s answered, who is no approver of practice.yaml", answer.by)
             return
         if answer.approved and answer.reason is None:
-            longest = LONGEST_GROUND
-            self.log.warning("a yes needs a reason of 3 to %d characters, naming nobody", longest)
+            self.log.warning(
                 "a yes needs a reason of 3 to %d characters, naming nobody", LONGEST_GROUND
             )
             return

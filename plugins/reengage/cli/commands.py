@@ -18,7 +18,7 @@ from rich.table import Table
 from reengage import report as reports
 from reengage import store
 from reengage.campaigns import load_campaigns
-from reengage.cli import places, refuse, staff_commands
+from reengage.cli import places, refuse
 from reengage.cli.actor import record_access
 from reengage.embedded import postgres
 from reengage.embedded.layout import Layout
@@ -217,31 +217,6 @@ def roles(options: Namespace) -> int:
 
     action: Callable[[Namespace, Path], int] = getattr(tables, options.action)
     return action(options, HOME)
-
-
-def approvals(options: Namespace) -> int:
-    """List what waits for an approval, and who gave which."""
-    return staff_commands.approvals(options, HOME)
-
-
-def approve(options: Namespace) -> int:
-    """Approve what the campaigns work by, as it is now."""
-    return staff_commands.approve(options, HOME)
-
-
-def campaign(options: Namespace) -> int:
-    """Pause a campaign, let it go on, list all."""
-    return staff_commands.campaign(options, HOME)
-
-
-def preview(options: Namespace) -> int:
-    """Show one patient's letter as it would look."""
-    return staff_commands.preview(options, HOME)
-
-
-def test_letter(options: Namespace) -> int:
-    """Send a test letter to staff."""
-    return staff_commands.test_letter(options, HOME)
 
 
 def check(options: Namespace) -> int:

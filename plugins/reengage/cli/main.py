@@ -34,10 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from psycopg import Error as DriverError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from reengage.cli import commands
+    from reengage.cli import commands, staff_commands
 
     try:
-        return int(getattr(commands, options.command)(options) or 0)
+        rooms = (staff_commands, commands)
+        action = next(found for room in rooms if (found := getattr(room, options.command, None)))
+        return int(action(options) or 0)
     except ReengageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,8 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+from reengage.settings import HOME
+
 
 def add_staff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
@@ -42,37 +44,37 @@ def add_staff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     trial.add_argument("--variant", help="where the campaign compares two")
 
 
-def approvals(options: Namespace, home: Path) -> int:
+def approvals(options: Namespace) -> int:
     """List what waits, and what was decided."""
     from reengage.cli import approvals as decisions
 
-    return decisions.approvals(options, home)
+    return decisions.approvals(options, HOME)
 
 
-def approve(options: Namespace, home: Path) -> int:
+def approve(options: Namespace) -> int:
     """Approve templates, suites, SQL and campaigns."""
     from reengage.cli import approvals as decisions
 
-    return decisions.approve(options, home)
+    return decisions.approve(options, HOME)
 
 
-def campaign(options: Namespace, home: Path) -> int:
+def campaign(options: Namespace) -> int:
     """Pause a campaign, let it go on, list all."""
     from reengage.cli import campaign as campaigns
 
     action: Callable[[Namespace, Path], int] = getattr(campaigns, options.action)
-    return action(options, home)
+    return action(options, HOME)
 
 
-def preview(options: Namespace, home: Path) -> int:
+def preview(options: Namespace) -> int:
     """Show one patient's letter."""
     from reengage.cli import letters
 
-    return letters.preview(options, home)
+    return letters.preview(options, HOME)
 
 
-def test_letter(options: Namespace, home: Path) -> int:
+def test_letter(options: Namespace) -> int:
     """Send a test letter to staff."""
     from reengage.cli import letters
 
-    return letters.test_letter(options, home)
+    return letters.test_letter(options, HOME)

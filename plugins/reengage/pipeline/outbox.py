@@ -205,14 +205,17 @@ def claim(
             "no letter of the batch could be claimed: the warehouse took longer than a minute to"
             " answer, or another try of this task is at work; clear the task when that has ended"
         )
-    withheld = [row.letter_id for row in moved if row.state == "withheld"]
-    remove(connection, withheld)
-    disclose(connection, run, withheld)
-    ids = {row.letter_id for row in moved} - set(withheld)
+    _withhold(connection, run, [row.letter_id for row in moved if row.state == "withheld"])
+    ids = {row.letter_id for row in moved if row.state != "withheld"}
     claimed = [one for one in letters if one.letter_id in ids]
     leave(connection, run, claimed, verifiers or {})
     intend(connection, run, sorted(ids), baa_id)
     return claimed
+
+
+def _withhold(connection: Connection, run: Run, letters: Sequence[UUID]) -> None:
+    remove(connection, letters)
+    disclose(connection, run, letters)
 
 
 def _lock_patients(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:

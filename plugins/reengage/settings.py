@@ -140,7 +140,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         relay_trust=_path(env, "RELAY_TRUST"),
         rehearsal_maildir=_path(env, "REHEARSAL_MAILDIR"),
         vendors_file=_path(env, "VENDORS_FILE"),
-        pinned_now=_instant(env, "PINNED_NOW"),
+        pinned_now=pinned_instant(env),
         journal=_journal(env),
         checkpoints=env.get(PREFIX + "CHECKPOINTS") or None,
         mirror_url=mirror_url(env),
@@ -187,7 +187,7 @@ def read_portal_settings(environ: Mapping[str, str] | None = None) -> PortalSett
         store_url=_required(env, "STORE_URL"),
         keyring=keyring,
         journal=journal_path(keyring, env),
-        pinned_now=_instant(env, "PINNED_NOW"),
+        pinned_now=pinned_instant(env),
     )
 
 
@@ -325,20 +325,19 @@ def _journal(env: Mapping[str, str]) -> Path | None:
     return journal
 
 
-def _instant(env: Mapping[str, str], name: str) -> datetime | None:
-    value = env.get(PREFIX + name, "")
+def pinned_instant(environ: Mapping[str, str] | None = None) -> datetime | None:
+    """The clock that a trial stands at; None = the machine's. Raises ConfigurationError."""
+    value = (os.environ if environ is None else environ).get(PREFIX + "PINNED_NOW", "")
     if not value:
         return None
-    try:
+    with suppress(ValueError):
         instant = datetime.fromisoformat(value)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise ConfigurationError(
-            f"setting {PREFIX}{name} is no ISO 8601 instant with an offset;"
-            " write it like 2026-06-01T15:00:00+00:00"
-        )
-    return instant.astimezone(UTC)
+        if instant.tzinfo:
+            return instant.astimezone(UTC)
+    raise ConfigurationError(
+        f"setting {PREFIX}PINNED_NOW is no ISO 8601 instant with an offset;"
+        " write it like 2026-06-01T15:00:00+00:00"
+    )
 
 
 def _by_vendor(env: Mapping[str, str], kind: str) -> dict[str, str]:

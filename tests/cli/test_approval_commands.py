@@ -29,8 +29,9 @@ def waiting(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_approving_lists_what_was_approved_and_leaves_nothing_waiting(
-    told: str, desk: Practice, capsys: pytest.CaptureFixture[str]
+    told: str, desk: Practice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert "approved  template/health_education  " in told
     assert waiting(capsys) == ["template/health_education"]
     assert main(["approve", "--because", "read both languages", "template/health_education"]) == 0

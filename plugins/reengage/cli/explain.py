@@ -22,7 +22,7 @@ from reengage.cli.refuse import patient_key
 from reengage.errors import ConfigurationError
 from reengage.keys import open_keyring
 from reengage.pipeline import norms
-from reengage.settings import Settings
+from reengage.settings import Settings, pinned_instant
 from reengage.why import Explanation, explain
 
 _STYLES = {"against": "bold red", "in order": "", "not asked": "dim"}
@@ -92,6 +92,7 @@ def settings_at(home: Path) -> Iterator[Settings]:
             store_url=engine.url.render_as_string(hide_password=False),
             keyring=keyring,
             relays={},
+            pinned_now=pinned_instant(),
         )
 
 

@@ -54,6 +54,19 @@ SHARED_OUT = -n 3 --dist loadscope --no-loadscope-reorder
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red
 	@REENGAGE_EVERY_MUTANT=1 $(PY) -m pytest -q -s tests/pipeline/test_mutations.py
 
+.PHONY: backup
+backup: .venv/.locked ## Back up the store, and apart from it the keys (TO=dir KEYS=dir)
+	@$(PY) -m reengage backup $(if $(TO),--to "$(TO)") $(if $(KEYS),--keys "$(KEYS)")
+
+.PHONY: restore
+restore: .venv/.locked ## Bring a store that was lost back (FROM=dir KEYS=dir EVIDENCE="log dir")
+	@$(PY) -m reengage restore $(if $(FROM),"$(FROM)") $(if $(KEYS),--keys "$(KEYS)") \
+	  $(if $(EVIDENCE),--evidence $(EVIDENCE))
+
+.PHONY: drill
+drill: .venv/.locked ## Lose a store of N=1500 letters and bring it back; prints the log
+	@REENGAGE_DRILL="$(or $(N),1500)" $(PY) -m pytest -q -s tests/test_backup.py -k drill
+
 .PHONY: chaos
 chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one)
 	@PYTHONPATH=tests $(PY) -m chaos \

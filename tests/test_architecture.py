@@ -38,7 +38,7 @@ LEVELS = {
     "operators": 4, "audit_operators": 4, "responses_operators": 4, "outcomes_operators": 4,
     "task_run": 4, "preload": 4, "report": 4, "why": 4,
     "retention": 4, "outcome_report": 4, "portal": 4,
-    "embedded": 5, "cli": 6, "__main__": 7,
+    "embedded": 5, "backup": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 """Imports point from high numbers to low; within a level, never in a circle."""
 

@@ -211,6 +211,20 @@ def portal(options: Namespace) -> int:
     return action(options, HOME)
 
 
+def backup(options: Namespace) -> int:
+    """Back up the store, and apart from it keyring, journals and checkpoints."""
+    from reengage.cli import backup as backups
+
+    return backups.backup(options, HOME)
+
+
+def restore(options: Namespace) -> int:
+    """Bring a store that was lost back from a backup."""
+    from reengage.cli import backup as backups
+
+    return backups.restore(options, HOME)
+
+
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns

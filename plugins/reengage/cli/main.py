@@ -91,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_outcomes(commands)
     _add_portal(commands)
 
+    _add_backup(commands)
+
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
     commands.add_parser("migrate", help="bring the store to this version's schema")
@@ -251,6 +253,21 @@ def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     actions.add_parser("incidents", help="letters that are locked or were reported, and whose")
     reopen = actions.add_parser("reopen", help="let a locked letter be opened again")
     reopen.add_argument("message", metavar="MESSAGE", help="an incident's id, or a letter's")
+
+
+def _add_backup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    backup = commands.add_parser("backup", help="back up the store, and apart from it the keys")
+    backup.add_argument("--to", type=Path, metavar="DIR", help="where dumps of the store go")
+    restore = commands.add_parser("restore", help="bring a store that was lost back")
+    restore.add_argument("place", type=Path, nargs="?", metavar="FROM", help="a backup, or all")
+    restore.add_argument(
+        "--evidence", type=Path, nargs="+", default=[], metavar="FILE-OR-DIR",
+        help="what the relay knows of letters since: its log, a Maildir, notices",
+    )  # fmt: skip
+    for command in (backup, restore):
+        command.add_argument(
+            "--keys", type=Path, metavar="DIR", help="where keyring and journals are copied to"
+        )
 
 
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -74,6 +74,16 @@ def take(engine: Engine, keyring: Keyring, home: Path, into: Path, *, now: datet
     return Taken(whole, manifest)
 
 
+def expire(place: Path, before: datetime) -> list[str]:
+    """Remove backups that were taken before an instant, never the newest; gives their names."""
+    old = [one for one in place.glob("[0-9]*Z") if one.name < f"{before:%Y%m%dT%H%M%S.%f}Z"]
+    gone = sorted(one for one in old if one != newest(place))
+    for one in gone:
+        (one / NAME).unlink(missing_ok=True)  # first: half of one is no backup
+        shutil.rmtree(one)
+    return [one.name for one in gone]
+
+
 def newest(place: Path) -> Path:
     """The backup itself, or the newest one below a directory of them. Raises BackupError."""
     if (place / NAME).is_file():

@@ -18,7 +18,9 @@ from reengage.keys import Keyring
 from reengage.ledger.append import append
 from reengage.ledger.records import access
 
-Action = Literal["opened", "exported", "recorded", "approved", "resolved", "lifted", "restored"]
+Action = Literal[
+    "opened", "exported", "recorded", "approved", "resolved", "lifted", "restored", "removed"
+]
 
 
 def actor() -> str:

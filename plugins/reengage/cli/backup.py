@@ -11,7 +11,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, text
 from reengage.backup.aside import bring_back, copy_aside
 from reengage.backup.restore import Restored
 from reengage.backup.restore import restore as bring_store_back
-from reengage.backup.take import newest, take
+from reengage.backup.take import expire, newest, take
 from reengage.cli import places
 from reengage.cli.actor import note_access, record_access
 from reengage.embedded import postgres
@@ -47,6 +47,7 @@ def backup(options: Namespace, home: Path) -> int:
             checkpoints=Checkpoints(checkpoints_location(places.keyring(home))),
             months=_months(engine),
         )
+        gone = _expire(options, engine, keyring, to)
     console = Console()
     console.print(
         f"store  {taken.directory}, {taken.octets:,} octets, {taken.manifest.entries:,} entries of"
@@ -58,6 +59,8 @@ def backup(options: Namespace, home: Path) -> int:
         f" journals of {copied.journals:,} octets, {copied.checkpoints} checkpoints",
         soft_wrap=True,
     )
+    if gone:
+        console.print(f"gone   {len(gone)} dumps older than {options.keep_days} days")
     if to.stat().st_dev == keys.stat().st_dev:
         print(
             "both lie on one disk, and whoever gets it can read what was shredded since; keep them"
@@ -117,6 +120,16 @@ def _months(engine: Engine) -> list[date]:
             )
         ).scalars()
         return [datetime.strptime(name, "%Y_%m").replace(tzinfo=UTC).date() for name in names]
+
+
+def _expire(options: Namespace, engine: Engine, keyring: Keyring, to: Path) -> list[str]:
+    """Older dumps hold what retention removed since (SEC-10)."""
+    if options.keep_days is None:
+        return []
+    gone = expire(to, datetime.now(UTC) - timedelta(days=options.keep_days))
+    if gone:
+        record_access(engine, keyring, "removed", "backup", {"dumps": gone})
+    return gone
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentPars
     why.add_argument("--campaign", help="only this campaign; without it, all")
     why.add_argument("--json", action="store_true", help="an array with one object per campaign")
 
-    commands.add_parser("purge", help="drop decisions that were kept for six years")
+    commands.add_parser("purge", help="remove what was kept long enough (docs/retention.md)")
 
     accept = commands.add_parser(
         "accept_counts",
@@ -258,6 +258,7 @@ def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_backup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     backup = commands.add_parser("backup", help="back up the store, and apart from it the keys")
     backup.add_argument("--to", type=Path, metavar="DIR", help="where dumps of the store go")
+    backup.add_argument("--keep-days", type=_positive, metavar="N", help="remove older dumps")
     restore = commands.add_parser("restore", help="bring a store that was lost back")
     restore.add_argument("place", type=Path, nargs="?", metavar="FROM", help="a backup, or all")
     restore.add_argument(

@@ -10,3 +10,19 @@ CREATE TABLE lost_letter (
     taken_at   timestamptz                     -- composed again, and recognized
 );
 REVOKE INSERT, DELETE ON lost_letter FROM reengage_tasks;
+
+-- A month of decisions goes when six years from its last effect are over, by this clock and whoever
+-- asks (SEC-19): sixty days for its last letter, as reengage.retention has it.
+CREATE FUNCTION drop_decision_month(day date) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    first date := date_trunc('month', day);
+BEGIN
+    IF CAST(first + INTERVAL '1 month' + INTERVAL '60 days' + INTERVAL '6 years' AS date)
+            >= current_date THEN
+        RAISE EXCEPTION 'decisions of % must be kept for six years', to_char(first, 'YYYY-MM');
+    END IF;
+    EXECUTE format('DROP TABLE IF EXISTS %I', 'decision_' || to_char(first, 'YYYY_MM'));
+END $$;
+REVOKE EXECUTE ON FUNCTION drop_decision_month(date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_decision_month(date) TO reengage_tasks;

@@ -38,6 +38,7 @@ LEVELS = {
     "operators": 4, "audit_operators": 4, "responses_operators": 4, "outcomes_operators": 4,
     "task_run": 4, "preload": 4, "report": 4, "why": 4,
     "retention": 4, "retention_operators": 4, "outcome_report": 4, "portal": 4,
+    "measures": 4, "metrics": 4,
     "embedded": 5, "backup": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 """Imports point from high numbers to low; within a level, never in a circle."""
@@ -49,7 +50,7 @@ ROOMS = {
 """Room -> its door. What rooms share (a run, a chunk, the outbox) they import; a door, never."""
 
 DOORS = {
-    "airflow": {"operators", "audit_operators", "outcomes_operators", "task_run"},
+    "airflow": {"operators", "audit_operators", "outcomes_operators", "task_run", "metrics"},
     "openlineage": {"lineage.provider", "lineage.scrubber", "task_run"},
     "great_expectations": {"checks"},
     "pandas": {"checks", "pipeline.gate", "pipeline.check_letters"},

@@ -2,7 +2,7 @@
 
 Dumps are a history; this is a mirror, since a copy of a destroyed key undoes its destruction: what
 was destroyed in the keyring is destroyed in the copy by the next backup. The data keys of runs are
-never copied: whatever was open when the store was lost is not sent again (`restored`), so that
+never copied: whatever was open when the store was lost is not sent again (`recalled`), so that
 they could serve nothing but to undo shred.
 
 What only grows is held against its copy: a journal that lost lines, a key that is missing and was

@@ -27,7 +27,7 @@ from reengage.ledger.archive import Archive
 from reengage.ledger.checkpoints import Checkpoints
 from reengage.ledger.recover import covered, recover
 from reengage.ledger.signers import verifiers
-from reengage.pipeline.restored import Settled, note_traces, settle_restored
+from reengage.pipeline.recalled import Settled, note_traces, settle_restored
 from reengage.pipeline.traces import Trace
 from reengage.settings import Settings
 

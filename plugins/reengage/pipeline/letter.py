@@ -21,7 +21,7 @@ from reengage.pipeline.composing import Wording, identity_of, message_id, said_i
 from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.extract import ENVELOPE
 from reengage.pipeline.plan import Chunk
-from reengage.pipeline.restored import take_up
+from reengage.pipeline.recalled import take_up
 from reengage.pipeline.run import Run
 from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import complete

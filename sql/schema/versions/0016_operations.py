@@ -1,4 +1,4 @@
-"""Restored: letters that a store from a backup has no row of, and that must not be sent again."""
+"""Operations: letters that a restored store knows again, months that may be dropped."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Create everything that 0016_restored.sql describes."""
+    """Create everything that 0016_operations.sql describes."""
     op.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

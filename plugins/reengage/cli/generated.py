@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reengage.campaigns import reference_markdown, schema_json
 from reengage.cli.compliance import compliance_markdown
+from reengage.cli.dependencies import dependencies_markdown
 from reengage.contract import load_contract, render_markdown
 from reengage.errors import ConfigurationError
 from reengage.portal.pages import PINNED, pinned_content
@@ -28,6 +29,8 @@ def files(home: Path) -> dict[Path, str]:
         campaigns: _TABLE.sub(lambda found: found[1] + reference_markdown() + found[2], prose),
     }
     found |= retention_pages(home)
+    if (home / "requirements.in").is_file():  # a copied home has no lock
+        found[home / "docs" / "dependencies.md"] = dependencies_markdown(home)
     pages = home / "plugins" / "reengage" / "portal" / "page"
     if pages.is_dir():  # a copied home has no library
         found[pages / PINNED] = pinned_content()

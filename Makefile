@@ -13,7 +13,7 @@ WHAT ?= overhead
 	  || { echo "Python lacks venv or its pip: apt-get install python3-venv"; exit 1; }
 	@echo "installing the locked requirements"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	@VIRTUAL_ENV="$(CURDIR)/.venv" .venv/bin/uv pip sync --quiet --require-hashes \
+	@VIRTUAL_ENV="$(CURDIR)/.venv" .venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes \
 	  requirements.txt requirements-dev.txt requirements-uv.txt
 	@echo "$(CURDIR)/plugins" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reengage.pth"
 	@touch $@
@@ -68,8 +68,8 @@ drill: .venv/.locked ## Lose a store of N=1500 letters and bring it back; prints
 	@REENGAGE_DRILL="$(or $(N),1500)" $(PY) -m pytest -q -s tests/test_backup.py -k drill
 
 .PHONY: chaos
-chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one)
-	@PYTHONPATH=tests $(PY) -m chaos \
+chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one, JOBS=2)
+	@PYTHONPATH=tests $(PY) -m chaos $(if $(JOBS),--jobs "$(JOBS)") \
 	  $(if $(SEED),--first "$(SEED)" --rounds 1 --tell,--rounds "$(or $(N),100)")
 
 .PHONY: lint

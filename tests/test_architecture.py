@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -25,7 +25,7 @@ LEVELS = {
     "errors": 0, "keys": 1, "settings": 1, "sql": 1, "yamlfile": 1, "practice": 1, "contract": 1,
     "vendors": 1, "jurisdictions": 1, "reasons": 1, "mail": 1, "templates": 1, "campaigns": 1,
     "compose": 1, "sealing": 1, "relay_url": 1, "relay_replies": 1, "delivery": 1,
-    "relay_envelope": 1, "variants": 1,
+    "relay_envelope": 1, "variants": 1, "typeface": 1,
     # 2: the edges, each to one thing outside
     "relay_wire": 2, "relay_faults": 2, "relay_tls": 2, "relay": 2,
     "crypto_module": 2, "database": 2,
@@ -126,7 +126,7 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-@lru_cache(maxsize=256)
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -140,6 +140,7 @@ def running(node: ast.AST) -> Iterator[ast.AST]:
         yield from running(child)
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Full names of all that the file imports, `package.name` for `from package import name`."""
     found: set[str] = set()

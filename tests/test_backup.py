@@ -16,7 +16,7 @@ from drill import CAMPAIGN, NEW, NEWER, Drill
 from reengage.cli import commands
 from reengage.cli.main import main
 from reengage.embedded.postgres import Postgres
-from reengage.errors import KeyringError
+from reengage.errors import KeyringError, StoreError
 from reengage.keys import ensure_keyring, open_keyring
 from reengage.ledger.outbox import check_outbox
 from reengage.pipeline.run import resume
@@ -65,6 +65,8 @@ def test_the_drill(site: Drill) -> None:
     with engine.connect() as connection:
         assert check_outbox(connection, HOME) == []
     engine.dispose()
+
+    assert practice.rows("SELECT FROM restoration") == []  # the evidence leaves no doubt
 
     # What patients said since holds.
     assert [row["n"] for row in practice.rows("SELECT count(*) AS n FROM revocation")] == [1]
@@ -170,6 +172,8 @@ def test_a_store_that_lives_is_never_overwritten(backed_up: Drill) -> None:
 def test_a_restore_that_is_repeated_changes_nothing(backed_up: Drill) -> None:
     backed_up.lose()
     assert "1 unknown" in restore(backed_up)
+    # Without evidence nobody knows what left since the checkpoint: the next run is in doubt.
+    assert len(backed_up.practice.rows("SELECT FROM restoration")) == 1
     entries = backed_up.practice.rows("SELECT count(*) FROM ledger_entry")
     assert "restored into this store already" in restore(backed_up)
     assert backed_up.practice.rows("SELECT count(*) FROM ledger_entry") == entries
@@ -282,3 +286,7 @@ def test_without_an_archive_what_is_lost_to_the_ledger_is_told(
     assert "entries that were signed are lost to the ledger" in told
     assert "1 unknown" in told
     backed_up.command("ledger", "verify", status=1)
+    with pytest.raises(StoreError, match="is not what checkpoint"):
+        backed_up.practice.open(CAMPAIGN)
+    backed_up.command("ledger", "restored", "--because", "disk lost")
+    backed_up.practice.open(CAMPAIGN)

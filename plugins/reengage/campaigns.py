@@ -13,7 +13,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
 from pydantic import (
@@ -27,6 +27,7 @@ from pydantic import (
 from reengage.contract import load_contract
 from reengage.delivery import Breaker, Retry, SendWindow
 from reengage.errors import ConfigurationError
+from reengage.practice import time_zones
 from reengage.settings import vendors_path
 from reengage.templates import check_template
 from reengage.variants import Variants
@@ -177,7 +178,7 @@ class Campaign(_Strict):
     @field_validator("time_zone")
     @classmethod
     def _is_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in time_zones():
             raise ValueError("no IANA time zone of this name; write e.g. America/Chicago")
         ZoneInfo(value)
         return value

@@ -26,7 +26,8 @@ _ATOM = r"[A-Za-z0-9_%+'-]+"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?i:{_DOMAIN})", re.ASCII)
 
 
-_zones = lru_cache(maxsize=1)(available_timezones)
+time_zones = lru_cache(maxsize=1)(available_timezones)
+"""Names of all time zones; the files that tell them are walked once a process."""
 
 
 def is_address(text: str) -> bool:
@@ -90,7 +91,7 @@ ServiceLine = Annotated[
 ]
 Selector = Annotated[str, _shaped("a DKIM selector such as reengage", _like(r"[a-z0-9-]{1,63}"))]
 TimeZone = Annotated[
-    str, _shaped("an IANA time zone such as America/Chicago", lambda name: name in _zones())
+    str, _shaped("an IANA time zone such as America/Chicago", lambda name: name in time_zones())
 ]
 
 

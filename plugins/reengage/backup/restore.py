@@ -28,6 +28,7 @@ from reengage.ledger.checkpoints import Checkpoints
 from reengage.ledger.recover import covered, recover
 from reengage.ledger.signers import verifiers
 from reengage.pipeline.recalled import Settled, note_traces, settle_restored
+from reengage.pipeline.restored import accept
 from reengage.pipeline.traces import Trace
 from reengage.settings import Settings
 
@@ -62,6 +63,7 @@ def restore(
     *,
     traces: Sequence[Trace] = (),
     note: Note,
+    by: str,
 ) -> Restored | None:
     """Bring the store back; None where this backup was restored before, which changes nothing.
 
@@ -86,7 +88,7 @@ def restore(
         _load(settings, engine, manifest, directory / DUMP)
     _require_loaded(engine, keyring, manifest)
     store.migrate(engine, settings.home)
-    return _settle(engine, settings, keyring, manifest, traces, note)
+    return _settle(engine, settings, keyring, manifest, traces, note, by)
 
 
 def _tables(engine: Engine) -> int:
@@ -216,6 +218,7 @@ def _settle(
     manifest: Manifest,
     traces: Sequence[Trace],
     note: Note,
+    by: str,
 ) -> Restored:
     with engine.begin() as connection:
         store.require_keyring(connection, keyring)
@@ -230,6 +233,10 @@ def _settle(
         traced = note_traces(connection, traces)
         entries = manifest.entries + len(recovered)
         newest = signed[-1].size if signed else 0
+        if not traces and newest <= entries:
+            # What left since the newest checkpoint nobody knows: the next run is in doubt. Where
+            # more is lost, a person must accept that first (preflight).
+            accept(connection, keyring, outside, by)
         note(
             connection,
             keyring,

@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 
-import fontpkg
 from fpdf import FPDF, FontFace
 from fpdf.enums import TableBordersLayout, XPos, YPos
-from fpdf.fonts import TTFFont
 
 from reengage.ledger.accounting import Accounting, Line
 from reengage.practice import Practice
+from reengage.typeface import add_plex
 
-_FONT = "IBM Plex Sans"
 _GREY, _RULE, _SHADE = (96, 96, 96), (190, 190, 190), (242, 243, 245)
 _LACKING = "\ufffd"
 _HEADS = ("Date", "To", "What was disclosed, and for what")
@@ -75,11 +72,7 @@ class _Letter(FPDF):
         self.set_title("Accounting of disclosures")
         self.set_author(practice.name)
         self.set_lang("en")
-        path = Path(fontpkg.path(_FONT))
-        self.add_font("plex", "", path)
-        self.add_font("plex", "B", path, variations={"wght": 600.0, "wdth": 100.0})
-        font = self.fonts["plex"]
-        self.known = {ord("\n"), *font.cmap} if isinstance(font, TTFFont) else set()
+        self.known = {ord("\n"), *add_plex(self)}
         self.set_margins(20, 18, 20)
         self.set_auto_page_break(auto=True, margin=22)
         self.alias_nb_pages()

@@ -22,7 +22,7 @@ from reengage.backup.restore import Restored
 from reengage.backup.restore import restore as bring_store_back
 from reengage.backup.take import expire, newest, take
 from reengage.cli import places
-from reengage.cli.actor import note_access, record_access
+from reengage.cli.actor import actor, note_access, record_access
 from reengage.embedded import postgres
 from reengage.embedded.layout import Layout
 from reengage.errors import BackupError
@@ -79,7 +79,9 @@ def restore(options: Namespace, home: Path) -> int:
     journals = [places.journal(home), places.suppressions(home)]
     keyring = bring_back(keys, ring, journals, checkpoints_location(ring))
     with _settings(home, ring) as settings:
-        found = bring_store_back(settings, keyring, directory, traces=traces, note=_note)
+        found = bring_store_back(
+            settings, keyring, directory, traces=traces, note=_note, by=actor()
+        )
     if found is None:
         Console().print(f"{directory.name} was restored into this store already")
         return 0
@@ -178,7 +180,8 @@ def _tell(found: Restored) -> None:
     if missing > 0:
         print(
             f"{missing:,} entries that were signed are lost to the ledger, and with them what is"
-            " known of letters of that time; see docs/backup.md before a campaign runs again",
+            " known of letters of that time: nothing is sent until somebody accepts that with"
+            " `python -m reengage ledger restored`",
             file=sys.stderr,
         )
     console.print("nothing is sent until you have looked: docs/backup.md, After a restore")

@@ -106,11 +106,11 @@ def licence_of(name: str) -> str:
         raise ConfigurationError(f"{name} is not installed; run `make lint` again") from None
     if by_hand := READ_BY_HAND.get(_normal(name)):
         return by_hand
-    if expression := said.get("License-Expression"):
+    for expression in said.get_all("License-Expression") or []:
         return str(expression)
-    classes = [one.rpartition(" :: ")[2] for one in said.get_all("Classifier", [])
+    classes = [one.rpartition(" :: ")[2] for one in said.get_all("Classifier") or []
                if one.startswith("License")]  # fmt: skip
-    stated = str(said.get("License") or "").strip()
+    stated = " ".join(said.get_all("License") or []).strip()
     if known := [SPDX[one] for one in classes if one in SPDX]:
         # The field says which BSD it is, where it is an expression.
         return stated if stated.startswith(f"{known[0].partition('-')[0]}-") else known[0]

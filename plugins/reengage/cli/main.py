@@ -173,13 +173,17 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         reader.add_argument("--keys", type=Path, help="verifier keys to trust; the keyring's")
 
     signing = actions.add_parser("checkpoint", help="sign the ledger as it stands")
+    restored = actions.add_parser(
+        "restored", help="the store came back from a backup: send nothing again that it forgot"
+    )
+    restored.add_argument("--because", required=True, metavar="WORDS", help="kept in the ledger")
     prove = actions.add_parser("prove", help="a file that proves an entry without the database")
     prove.add_argument("index", type=_index, metavar="INDEX")
     prove.add_argument("-o", "--output", type=Path, help="the file; without it, standard output")
 
     export = actions.add_parser("export", help="write what is new to files that never change")
     export.add_argument("location", metavar="LOCATION", help="a directory, or any fsspec URL")
-    for user in (verify, signing, prove, export):
+    for user in (verify, signing, restored, prove, export):
         user.add_argument("--checkpoints", metavar="LOCATION", help="where they lie, if elsewhere")
 
     _add_readers(actions)

@@ -109,7 +109,9 @@ class Watch:
     def saw(self, state: str, reason: str | None) -> bool:
         """One more answer; gives whether to look. It begins anew then."""
         self._recent.append(_said(state, reason))
-        alarmed = self._limits is not None and seen_of(self._recent).is_too_much(self._limits)
+        if self._limits is None or self._recent.count("sent") == len(self._recent):
+            return False  # as after nearly every letter
+        alarmed = seen_of(self._recent).is_too_much(self._limits)
         if alarmed:
             self._recent.clear()
         return alarmed
@@ -200,6 +202,20 @@ def decide(
     record = access(actor=by, action=decision, of=f"breaker/{run.campaign.slug}", detail=detail)
     append(connection, run.keyring, [record])
     return True
+
+
+def adopt(connection: Connection, run: Run, chunks: int) -> None:
+    """Have the run's first chunk ask what none of its chunks, 0 to below `chunks`, asks any more.
+
+    A run that is cleared as a whole may be cut into fewer: its pause would have nobody to ask.
+    """
+    connection.execute(
+        text(
+            "UPDATE pause SET chunk = 0"
+            " WHERE run_id = :run_id AND decision IS NULL AND chunk >= :chunks"
+        ),
+        {"run_id": run.run_id, "chunks": chunks},
+    )
 
 
 def question_of(run: Run) -> Question | None:

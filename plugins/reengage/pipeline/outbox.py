@@ -130,7 +130,8 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
     found = connection.execute(
         text(
             "SELECT letter_id, run_id, campaign, patient, period, sealed, expires_at FROM letter"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND checked_at IS NOT NULL"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open"
+            " AND checked_at IS NOT NULL"
             " AND rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)"
             " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
             " AND (next_try_at IS NULL OR next_try_at <= :now)"

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from reengage import staging
 from reengage.errors import GateError
+from reengage.pipeline import breaker
 from reengage.pipeline.attempts import in_use
 from reengage.pipeline.enrol import enrol
 from reengage.pipeline.run import Run
@@ -44,6 +45,7 @@ def plan(run: Run) -> list[Chunk]:
         followed = enrol(connection, run)
         chunks = _chunks(staging.part_numbers(connection, run.run_id))
         open_letters = _take_over(connection, run, len(chunks) or 1) if run.mode == "live" else 0
+        breaker.adopt(connection, run, len(chunks) or 1)
         _refuse_above_cap(connection, run)
         complete(connection, run, rows={"followed": followed})
     return chunks or ([Chunk(number=0, first=0, last=-1)] if open_letters else [])

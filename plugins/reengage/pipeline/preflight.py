@@ -2,6 +2,7 @@
 
 Refuses: a campaign date in the future, a vendor without an agreement in force that day or with a
 host it does not list (SEC-20, SEC-21), a missing key, a journal of refusals that was lost (SEC-08),
+a store that is older than what was signed of its ledger (restored.py),
 a relay without verified TLS (EML-11, EML-12), a pinned clock with a vendor whose relay is not on
 this machine, a template or suite that does not load. A replay (a past date) and a dry run need no
 relay, and never get one.
@@ -23,6 +24,7 @@ from reengage.jurisdictions import load_jurisdictions
 from reengage.pipeline.composing import blanks, wordings
 from reengage.pipeline.configuration import note_changes
 from reengage.pipeline.decisions import require_month_key
+from reengage.pipeline.restored import require_whole
 from reengage.pipeline.run import Mode, Run, local_day, recorded_day
 from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import Trail, complete
@@ -180,6 +182,8 @@ def _record(run: Run, dag_run_id: str, baa_id: str, *, requires_tls: bool) -> No
         store.require_keyring(connection, run.keyring)
         refusals.replay(connection, run.settings.journal_path)  # SEC-08
         suppressions.replay(connection, run.settings.suppressions_path)
+        if run.mode == "live":
+            require_whole(connection, run)
         connection.execute(
             statement,
             {

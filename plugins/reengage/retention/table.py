@@ -135,7 +135,7 @@ TABLE: tuple[Kept, ...] = (
     Kept("incidents", "incidents at the portal", IN_EFFECT, "incidents are documented",
          ("SEC-07", "SEC-19"), f"{SWEEP}, with their letter", ("portal_incident",)),
     Kept("lost_letters", "letters known by Message-ID since a restore", FOR_GOOD,
-         "none of them is sent again", ("SEC-08",), _NOBODY, ("lost_letter",)),
+         "none of them is sent again", ("SEC-08",), _NOBODY, ("lost_letter", "restoration")),
     Kept("ledger", "the ledger, its archive and its checkpoints", FOR_GOOD,
          "a tree that loses leaves proves nothing", ("LOG-11", "SEC-19", "PRV-25"), _NOBODY,
          ("ledger_entry", "ledger_head", "ledger_mirror"), ("ARCHIVE", "CHECKPOINTS")),

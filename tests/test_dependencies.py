@@ -25,9 +25,9 @@ def index() -> Iterator[str]:
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/pypi/pip/json" else 404)
+            self.send_response(200 if "/pip/" in self.path else 404)
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(b'{"vulnerabilities": []}' if "25.0" in self.path else b"{}")
 
         def log_message(self, *_: object) -> None:
             pass
@@ -96,8 +96,9 @@ def test_a_vulnerability_and_a_package_that_was_not_looked_at_are_faults() -> No
 def test_where_the_index_does_not_answer_it_is_skipped_and_says_so(
     index: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert supply.reachable(f"{index}/pypi/pip/json") == 0
-    assert supply.reachable(f"{index}/pypi/other/json") == 1
+    assert supply.reachable(f"{index}/pypi/pip/25.0/json") == 0
+    assert supply.reachable(f"{index}/pypi/pip/json") == 1  # a page without what is asked for
+    assert supply.reachable(f"{index}/pypi/other/1.0/json") == 1
     assert "skipped: pypi.org's JSON API" in capsys.readouterr().err
 
 

@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-ASKED = "https://pypi.org/pypi/pip/json"
+ASKED = "https://pypi.org/pypi/pip/25.0/json"
+"""As pip-audit asks: a mirror may have the package's page and not the version's."""
 SECONDS = 10
 
 
@@ -34,7 +35,8 @@ def reachable(url: str = ASKED) -> int:
     """0 where the index answers as pip-audit asks it."""
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - https
-            json.load(answer)
+            if "vulnerabilities" not in json.load(answer):
+                raise ValueError
     except (OSError, ValueError) as error:
         print(
             "skipped: pypi.org's JSON API, which knows of vulnerabilities, does not answer here"

@@ -47,7 +47,8 @@ pypi.org does not answer: a package that could not be looked up is never taken f
 _TAIL = """
 **LGPL**: psycopg and fpdf2 are used as they are, as libraries that a deployment may replace; \
 nothing of theirs is copied. text-unidecode, which python-slugify and so Airflow need, is under \
-the Artistic Licence or the GPL, as one likes. **OFL**: the font is embedded in PDFs, which its licence allows.
+the Artistic Licence or the GPL, as one likes. **OFL**: the font is embedded in PDFs, which its \
+licence allows.
 """
 
 

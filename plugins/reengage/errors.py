@@ -49,6 +49,10 @@ class StoreError(ReengageError):
     """The operator of the store must act: unreachable, not migrated, or in a state it forbids."""
 
 
+class BackupError(ReengageError):
+    """The operator must act: a backup or a restore did not happen, and nothing was overwritten."""
+
+
 class LedgerError(ReengageError):
     """The compliance officer must look: the ledger refuses an entry, or is not what it was."""
 

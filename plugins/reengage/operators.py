@@ -1,11 +1,9 @@
 """Operators: the corridor between Airflow and the rooms of the pipeline.
 
 Opens the audit record and the run, calls one room, closes the record, and lets nothing of a patient
-out: what returns to Airflow is counts, chunk numbers and run ids. An error that this product raised
-on purpose passes with its text, which is free of patient data by construction; of any other error
-only the type and the place are kept, because drivers quote rows and addresses (SEC-10, OLN-12).
-
-Rooms are imported when a task runs, so that parsing the DAG files stays cheap.
+out: what returns to Airflow is counts, chunk numbers and run ids. An error raised on purpose passes
+with its text, free of patient data by construction; of any other only type and place are kept, as
+drivers quote rows and addresses (SEC-10, OLN-12). Rooms are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
+from reengage import metrics
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
 from reengage.notifiers import tell_question
 from reengage.operator_asking import AsksForApproval, answer_of, ask
@@ -81,6 +80,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         except Exception as error:
             failure = AirflowException(place_of(error))
         self._record_step(context, started, "failed" if failure else "success")
+        metrics.after(self.campaign, self.task_id, started, result, failed=failure is not None)
         if failure is not None:
             self.told = str(failure)
             self._record_failure(trail, str(failure))

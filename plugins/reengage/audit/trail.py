@@ -32,6 +32,7 @@ WHAT = {
     "imap": "Reads the mailbox that letters come back to, and does what follows from it.",
     "maildir": "Reads the Maildir that letters come back to, and does what follows from it.",
     "spool": "Reads vendors' signed events about letters, and does what follows from them.",
+    "sweep": "Removes what was kept for as long as docs/retention.md says.",
     "reconcile": "Compares the ledger with Airflow's account of what ran, and closes what died.",
 }
 """What each task does that is not of a campaign."""

@@ -17,7 +17,9 @@ from reengage.keys import Keyring
 from reengage.ledger.append import append
 from reengage.ledger.records import access
 
-Action = Literal["opened", "exported", "recorded", "approved", "resolved", "lifted"]
+Action = Literal[
+    "opened", "exported", "recorded", "approved", "resolved", "lifted", "restored", "removed"
+]
 
 
 def note_access(

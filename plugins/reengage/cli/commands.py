@@ -211,14 +211,6 @@ def portal(options: Namespace) -> int:
     return action(options, HOME)
 
 
-def roles(options: Namespace) -> int:
-    """Airflow's roles: make them what the table says, compare them, show the table."""
-    from reengage.cli import roles as tables
-
-    action: Callable[[Namespace, Path], int] = getattr(tables, options.action)
-    return action(options, HOME)
-
-
 def check(options: Namespace) -> int:
     """Check every file that a run reads; 1 when one has a problem, each named with its fix."""
     from reengage.campaigns import load_campaigns

@@ -14,7 +14,9 @@ from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
+from reengage.cli.arguments import positive
 from reengage.cli.staff_commands import add_staff
+from reengage.cli.upkeep_commands import add_upkeep
 from reengage.errors import ReengageError, place_of
 
 _CHANNELS = ("desk", "phone", "mailto", "letter", "portal")
@@ -34,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from psycopg import Error as DriverError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from reengage.cli import commands, staff_commands
+    from reengage.cli import commands, staff_commands, upkeep_commands
 
     try:
-        rooms = (staff_commands, commands)
+        rooms = (staff_commands, upkeep_commands, commands)
         action = next(found for room in rooms if (found := getattr(room, options.command, None)))
         return int(action(options) or 0)
     except ReengageError as error:
@@ -81,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sample = commands.add_parser("sample", help="write a sample warehouse in Synthea's CSV layout")
     sample.add_argument("directory", type=Path)
-    sample.add_argument("--patients", type=_positive, default=5000)
+    sample.add_argument("--patients", type=positive, default=5000)
     sample.add_argument("--seed", type=int, default=7)
     sample.add_argument("--as-of", type=_day, default=date(2026, 1, 1), help="(2026-01-01)")
 
@@ -93,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_suppressions(commands)
     _add_outcomes(commands)
     _add_portal(commands)
-    _add_roles(commands)
     add_staff(commands)
+    add_upkeep(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -115,7 +117,7 @@ def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentPars
     why.add_argument("--campaign", help="only this campaign; without it, all")
     why.add_argument("--json", action="store_true", help="an array with one object per campaign")
 
-    commands.add_parser("purge", help="drop decisions that were kept for six years")
+    commands.add_parser("purge", help="remove what was kept long enough (docs/retention.md)")
 
     accept = commands.add_parser(
         "accept_counts",
@@ -206,7 +208,7 @@ def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     for action in (rotate, destroy):
         action.add_argument("purpose", choices=_PURPOSES, metavar="PURPOSE", help=_SLASHED)
     rotate.add_argument("--selector", help="dkim: the new key's name in the DNS")
-    destroy.add_argument("number", type=_positive, metavar="NUMBER")
+    destroy.add_argument("number", type=positive, metavar="NUMBER")
     destroy.add_argument(
         "--with", dest="agreed", type=_count, default=0, metavar="N",
         help="agree to losing exactly so many things",
@@ -254,26 +256,17 @@ def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     portal = commands.add_parser("portal", help="serve patients: letters, opting out, preferences")
     portal.set_defaults(action="serve")
     portal.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
-    portal.add_argument("--port", type=_positive, default=8443, help="(8443)")
+    portal.add_argument("--port", type=positive, default=8443, help="(8443)")
     portal.add_argument("--certificate", type=Path, metavar="FILE", help="chain in PEM, for TLS")
     portal.add_argument("--key", type=Path, metavar="FILE", help="its private key")
     portal.add_argument("--behind-proxy", action="append", default=[], metavar="ADDRESS",
                         help="address or network of a server before it, repeatable")  # fmt: skip
     actions = portal.add_subparsers(dest="action", metavar="ACTION")
     tend = actions.add_parser("tend", help="open incidents, send messages, remove what is over")
-    tend.add_argument("--every", type=_positive, metavar="SECONDS", help="and go on doing so")
+    tend.add_argument("--every", type=positive, metavar="SECONDS", help="and go on doing so")
     actions.add_parser("incidents", help="letters that are locked or were reported, and whose")
     reopen = actions.add_parser("reopen", help="let a locked letter be opened again")
     reopen.add_argument("message", metavar="MESSAGE", help="an incident's id, or a letter's")
-
-
-def _add_roles(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    roles = commands.add_parser("roles", help="who may do what in Airflow and on the reports")
-    actions = roles.add_subparsers(dest="action", required=True, metavar="ACTION")
-    sync = actions.add_parser("sync", help="make Airflow's roles what the table says, on record")
-    sync.add_argument("--accounts", type=Path, help=argparse.SUPPRESS)  # the embedded default's
-    actions.add_parser("check", help="only say what differs; 1 when anything does")
-    actions.add_parser("list", help="the table").set_defaults(action="list_")
 
 
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -285,7 +278,7 @@ def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     told.add_argument("--pdf", type=Path, metavar="FILE", help="a letter to the patient")
 
     tail = actions.add_parser("tail", help="the newest entries, one a line")
-    tail.add_argument("-n", "--lines", type=_positive, default=20, help="how many (20)")
+    tail.add_argument("-n", "--lines", type=positive, default=20, help="how many (20)")
     tail.add_argument("--follow", action="store_true", help="and those to come")
     tail.add_argument("--kind", choices=_KINDS, help="of this kind only")
     tail.add_argument("--json", action="store_true", help="the entries' own bytes")
@@ -337,10 +330,4 @@ def _index(value: str) -> int:
 def _count(value: str) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > 15:
         raise argparse.ArgumentTypeError("expected a number of 0 or more")
-    return int(value)
-
-
-def _positive(value: str) -> int:
-    if not value.isdigit() or int(value) < 1:
-        raise argparse.ArgumentTypeError("expected a number of 1 or more")
     return int(value)

@@ -95,6 +95,16 @@ class Layout:
         mark = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
         return Path(state) / "reengage" / f"{self.home.name}-{mark}"
 
+    @property
+    def backups(self) -> Path:
+        """Dumps of the store, where nothing else is named: for the embedded default only."""
+        return self.keyring.with_name(f"{self.keyring.name}.backups")
+
+    @property
+    def key_backups(self) -> Path:
+        """The copy of keyring and journals: the same."""
+        return self.keyring.with_name(f"{self.keyring.name}.key-backup")
+
     def make_private(self) -> None:
         """Make `var/` and what is the user's alone in it, also where an older version made it.
 

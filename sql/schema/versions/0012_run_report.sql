@@ -2,7 +2,7 @@
 -- Written when the run is settled, gone when a letter of its day becomes another, made again by who asks.
 
 CREATE TABLE run_report (
-    run_id    uuid PRIMARY KEY REFERENCES run,
+    run_id    uuid PRIMARY KEY REFERENCES run ON DELETE CASCADE,
     made_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     funnel    jsonb NOT NULL,                  -- the columns of sql/reports/funnel.sql
     transport jsonb NOT NULL                   -- how its letters travelled -> how many

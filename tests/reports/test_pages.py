@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from reengage.report import read_funnels
 from reengage.reports import guard
+from reengage.reports.files import campaigns_of
 from reengage.settings import HOME
 from sqlalchemy import create_engine
 
@@ -213,3 +214,16 @@ def test_every_template_escapes_and_none_is_marked_safe() -> None:
     folder = Path(guard.__file__).parent / "html"
     for path in folder.glob("*.html"):
         assert "|safe" not in path.read_text(encoding="utf-8").replace(" ", "")
+
+
+def test_a_campaigns_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "campaigns").mkdir()
+    file = tmp_path / "campaigns" / f"{CAMPAIGN}.yaml"
+    said = (HOME / "campaigns" / f"{CAMPAIGN}.yaml").read_text(encoding="utf-8")
+    file.write_text(said, encoding="utf-8")
+    [first], _ = campaigns_of(tmp_path)
+    [again], _ = campaigns_of(tmp_path)
+    assert again is first
+    file.write_text(said.replace("title: Health education", "title: Renamed"), encoding="utf-8")
+    [changed], _ = campaigns_of(tmp_path)
+    assert changed.title == "Renamed"

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 from fastapi import HTTPException, Response
 from fastapi.responses import HTMLResponse
 
-from reengage.campaigns import Campaign, load_campaigns
+from reengage.campaigns import Campaign
 from reengage.reports import campaign_tables as tables
 from reengage.reports import exports, funnels, returns, returns_tables, runs
 from reengage.reports.asked import Asked
+from reengage.reports.files import campaigns_of
 from reengage.reports.problems import BadQueryError
 from reengage.reports.render import page
 from reengage.reports.returns import HORIZON, Told
@@ -110,7 +111,7 @@ def campaign_export(visit: Visit, slug: str, asked: Asked, form: str) -> Respons
 
 
 def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None = None) -> Found:
-    one = next((c for c in load_campaigns(visit.settings.home)[0] if c.slug == slug), None)
+    one = next((c for c in campaigns_of(visit.settings.home)[0] if c.slug == slug), None)
     if one is None:
         raise HTTPException(404)
     month = asked.month("month")

@@ -9,10 +9,11 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection, text
 
-from reengage.campaigns import Campaign, load_campaigns
+from reengage.campaigns import Campaign
 from reengage.report import Funnel
 from reengage.reports import charts, funnels, runs
 from reengage.reports.cells import HIDDEN, Count, parts, total
+from reengage.reports.files import campaigns_of
 from reengage.reports.render import page
 from reengage.reports.runs import MODES, RunRow
 from reengage.reports.tables import Link, Table, Tone, table
@@ -39,7 +40,7 @@ class Task:
 def overview(visit: Visit) -> HTMLResponse:
     """The page."""
     visit.record()
-    campaigns, broken = load_campaigns(visit.settings.home)
+    campaigns, broken = campaigns_of(visit.settings.home)
     with visit.reading() as connection:
         latest = runs.latest(connection)
         history = {

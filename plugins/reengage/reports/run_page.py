@@ -8,10 +8,11 @@ from fastapi import HTTPException, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import Connection
 
-from reengage.campaigns import Campaign, load_campaigns
+from reengage.campaigns import Campaign
 from reengage.pipeline.run import derive_run_id
 from reengage.reports import charts, entries, exports, funnels, runs
 from reengage.reports.campaign_tables import funnel_bars, funnel_table, quality_table
+from reengage.reports.files import campaigns_of
 from reengage.reports.render import page, seconds
 from reengage.reports.runs import MODES, RunRow
 from reengage.reports.tables import Badge, Link, Table, table
@@ -76,7 +77,7 @@ def dag(visit: Visit, dag_id: str) -> Response:
     """From the tab of a DAG to the page of its campaign."""
     visit.record({"dag": dag_id if dag_id.startswith(_PREFIX) and len(dag_id) < 60 else None})
     slug = dag_id.removeprefix(_PREFIX)
-    known = {one.slug for one in load_campaigns(visit.settings.home)[0]}
+    known = {one.slug for one in campaigns_of(visit.settings.home)[0]}
     if slug in known and dag_id.startswith(_PREFIX):
         from reengage.reports.render import base_of
 
@@ -92,7 +93,7 @@ def _found(visit: Visit, dag_id: str, dag_run_id: str) -> tuple[RunRow, Campaign
         row = _run(connection, dag_id, dag_run_id)
     if row is None or row.dag_id != dag_id:
         raise HTTPException(404)
-    campaigns = {one.slug: one for one in load_campaigns(visit.settings.home)[0]}
+    campaigns = {one.slug: one for one in campaigns_of(visit.settings.home)[0]}
     return row, campaigns.get(row.campaign)
 
 

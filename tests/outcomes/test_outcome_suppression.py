@@ -298,6 +298,44 @@ def test_who_came_back_between_two_horizons_is_protected_too() -> None:
     assert clear(Part(many, first))
 
 
+def test_who_returned_or_booked_and_did_not_keep_it_is_protected_too() -> None:
+    few_away = Part(Counts(200, 60, 100, 55, 200))
+    few_missed = Part(Counts(200, 100, 60, 55, 200))
+    for part in (few_away, few_missed):
+        assert clear(part, ["booked"])
+        assert not clear(part, ["booked", "kept"])
+    assert clear(few_missed, ["kept"])
+
+
+def after_a_small_january(**february: int) -> Truth:
+    """Languages of January are too small to tell and wait for February; five of it are special."""
+    truth: Truth = Counter()
+    for language, special in (("en", 3), ("es", 2)):
+        truth[Kind(1, language)], truth[Kind(1, language, back=30)] = 20, 6
+        truth[Kind(2, language)], truth[Kind(2, language, back=30)] = 200, 60
+        truth[Kind(1, language, **february)] = special
+        truth[Kind(2, language, **february)] = 60
+    return truth
+
+
+def of_languages(truth: Truth) -> list[Told]:
+    rows = [one for one in told_of(truth) if one.slice == "language"]
+    assert {(one.began.month, one.ended.month) for one in rows} == {(1, 3)}
+    return rows
+
+
+def test_a_slice_is_told_by_a_horizon_only_where_each_of_its_months_is() -> None:
+    """January by 60 days is left out: the slice of both months less February would tell it."""
+    rows = of_languages(after_a_small_january(back=60))
+    assert {one.horizon_days for one in rows} == {30}
+
+
+def test_a_slice_tells_a_column_only_where_each_of_its_months_does() -> None:
+    rows = of_languages(after_a_small_january(booked=30))
+    assert {one.booked for one in rows} == {None}
+    assert {one.written for one in rows} != {None}
+
+
 def test_a_level_that_is_withheld_never_stands_alone() -> None:
     sizes = {"en": 900, "es": 300, "vi": 4}
     levels = {name: Part(Counts(n, 0, 0, 0, 0)) for name, n in sizes.items()}

@@ -7,7 +7,7 @@ Counted are only those whose horizon is over: who was written to last week is in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Literal
 
@@ -57,18 +57,20 @@ NOBODY = Counts(0, 0, 0, 0, 0)
 def count(cells: Iterable[Cell], horizon: int) -> Counts:
     """The counts of these cells together within `horizon` days, one of HORIZONS."""
     place = HORIZONS.index(horizon) + 1
-    total = NOBODY
+    patients = returned = booked = kept = written = 0
     for one in cells:
-        n = one.patients
-        back, booked, kept = (n if 0 < one.within[event] <= place else 0 for event in EVENTS)
-        total += Counts(n, back, booked, kept, n if one.written else 0)
-    return total
+        within, n = one.within, one.patients
+        patients += n
+        returned += n if 0 < within["returned"] <= place else 0
+        booked += n if 0 < within["booked"] <= place else 0
+        kept += n if 0 < within["kept"] <= place else 0
+        written += n if one.written else 0
+    return Counts(patients, returned, booked, kept, written)
 
 
-def by_level(cells: Sequence[Cell], place: int, horizon: int) -> dict[str, Counts]:
+def by_level(cells: Iterable[Cell], place: int, horizon: int) -> dict[str, Counts]:
     """The counts of a slice, by its levels; `place` says which of the cells' levels is meant."""
-    levels = sorted({cell.levels[place] for cell in cells})
-    return {
-        level: count((cell for cell in cells if cell.levels[place] == level), horizon)
-        for level in levels
-    }
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.levels[place], []).append(cell)
+    return {level: count(mine, horizon) for level, mine in sorted(found.items())}

@@ -1,7 +1,8 @@
 -- Take the next message that waits, for one try: what the practice has to know first, then what was tried
--- least, so that an address that is always put off holds nobody up.
+-- least, so that an address that is always put off holds nobody up. What an earlier try came to is no word
+-- of this one.
 -- Parameters: lost (seconds after which a try whose end nobody wrote down counts as none).
-UPDATE portal_mail SET claimed_at = clock_timestamp(), tries = tries + 1
+UPDATE portal_mail SET claimed_at = clock_timestamp(), tries = tries + 1, outcome = NULL
 WHERE mail_id = (
     SELECT mail_id FROM portal_mail
     WHERE (claimed_at IS NULL

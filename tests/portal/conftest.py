@@ -7,9 +7,22 @@ from collections.abc import Iterator
 import pytest
 from patients import Portal, open_portal
 from reengage.embedded.postgres import Postgres
+from reengage.embedded.relay import RelayProcess
+from rooms import environment
 
 
 @pytest.fixture(scope="session")
-def portal(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    with open_portal(server, tmp_path_factory.mktemp("portal"), patients=150) as up:
+def portal(
+    server: Postgres, relay_process: RelayProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Portal]:
+    directory = tmp_path_factory.mktemp("portal")
+    with open_portal(server, relay_process, directory, patients=150) as up:
         yield up
+
+
+@pytest.fixture
+def desk(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is at the practice's command line."""
+    for name, value in environment(portal.practice.settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "200")

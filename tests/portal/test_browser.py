@@ -1,5 +1,7 @@
 """The patient's whole way in a real browser, by the link of a real letter; and for every reader.
 
+The link is that of the letter's notice in the Maildir of the embedded relay (patients.py).
+
 Needs Debian's `chromium` and the Python package `playwright`; nothing is downloaded. With
 REENGAGE_PICTURES=docs/pictures each state is also written there, on a phone and on a desk, light
 and dark.
@@ -240,10 +242,12 @@ def test_the_page_is_in_the_readers_language_and_changes_it_with_the_key(
     page.goto(one.link)
     heading(page, "Tiene una carta segura")
     looks(page, "ask-es")
+    entries = page.evaluate("history.length")
     page.click("#other-language")
     heading(page, "You have a secure letter")
     answer(page)
     playwright.expect(page.locator("#text")).to_contain_text(f"{CANARY} {one.key}")
+    assert page.evaluate("history.length") == entries  # none is left that has the key
 
 
 def test_the_keyboard_alone_opens_a_letter(portal: Portal, make_page: Any) -> None:

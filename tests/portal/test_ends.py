@@ -11,7 +11,6 @@ from reengage.cli.main import main
 from reengage.errors import LedgerError
 from reengage.pipeline.deposits import OPT_OUT_YEARS, remove_expired
 from reengage.portal import keeper
-from rooms import environment
 from world import NOW
 
 
@@ -34,14 +33,6 @@ def suppressed(portal: Portal, one: Waiting) -> list[bool]:
         " WHERE m.message_id = :m AND s.reason = 'not_me' ORDER BY s.at", m=one.message_id,
     )  # fmt: skip
     return [row["lifted_at"] is not None for row in rows]
-
-
-@pytest.fixture
-def desk(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is at the practice's command line."""
-    for name, value in environment(portal.practice.settings).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def report(portal: Portal, one: Waiting) -> None:

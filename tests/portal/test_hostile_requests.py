@@ -167,9 +167,11 @@ def test_the_log_names_neither_letters_nor_tokens_nor_addresses(portal: Portal) 
         client.get(one.opt_out)
         client.post(one.opt_out, data={"stop": "this"})
         client.get(f"/m/{one.message_id}")
+        client.request("M68102", "/m/x")  # a method is any word
     log = portal.log.read_text(encoding="utf-8")
     assert "POST opt-out 200" in log
     assert "GET m 200" in log
+    assert "other m 405" in log
     for secret in (one.message_id, one.opt_out.rpartition("/")[2], "203.0.", "68102", "Traceback"):
         assert secret not in log
 

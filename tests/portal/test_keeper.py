@@ -6,6 +6,7 @@ from email import message_from_bytes
 
 import pytest
 from patients import CANARY, Portal, unknown_id
+from reengage.cli.main import main
 from reengage.portal import keeper
 
 
@@ -42,14 +43,14 @@ def test_nothing_more_goes_to_the_address_of_who_says_that_it_is_not_theirs(port
     assert row["reason"] == "not_me"
 
 
+@pytest.mark.usefixtures("desk")
 def test_the_practice_reopens_a_letter_and_is_on_record(portal: Portal) -> None:
     one = portal.next()
     with portal.client() as client:
         client.post(f"/api/letters/{one.message_id}/report")
     portal.tend()
     [row] = portal.rows("SELECT * FROM portal_incident WHERE message_id = :m", m=one.message_id)
-    done = portal.command("portal", "reopen", str(row["incident_id"]))
-    assert done.returncode == 0, done.stderr
+    assert main(["portal", "reopen", str(row["incident_id"])]) == 0
     assert CANARY in portal.open(one).text
     [after] = portal.rows("SELECT * FROM portal_incident WHERE message_id = :m", m=one.message_id)
     assert after["closed_by"]
@@ -81,13 +82,15 @@ def test_a_letter_is_reopened_by_its_own_id_too_once(portal: Portal, how: str) -
     assert CANARY in portal.open(one).text
 
 
-def test_the_practice_sees_whose_letters_are_locked_and_is_on_record(portal: Portal) -> None:
+@pytest.mark.usefixtures("desk")
+def test_the_practice_sees_whose_letters_are_locked_and_is_on_record(
+    portal: Portal, capsys: pytest.CaptureFixture[str]
+) -> None:
     one = portal.next()
     portal.lock(one.message_id)
     portal.tend()
-    done = portal.command("portal", "incidents")
-    assert done.returncode == 0, done.stderr
-    assert one.key in done.stdout
+    assert main(["portal", "incidents"]) == 0
+    assert one.key in capsys.readouterr().out
 
 
 def test_what_is_over_is_removed(portal: Portal) -> None:

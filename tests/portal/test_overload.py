@@ -108,6 +108,24 @@ def test_a_fault_of_ours_gives_the_answer_back_and_a_wrong_one_is_counted(
         assert portal.answer(one.message_id, RIGHT).status_code == 201
 
 
+def test_a_fault_before_an_answer_is_counted_takes_no_other_answer_back(
+    portal: Portal, application: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or who can make the store fail guesses for ever."""
+    one = portal.next()
+    assert portal.answer(one.message_id, WRONG).status_code == 403
+
+    def fails(*_: object) -> None:
+        raise OperationalError("the store is away", None, Exception())
+
+    monkeypatch.setattr(pickup, "keep_pace", fails)
+    path = f"/api/letters/{one.message_id}/sessions"
+    found = asked(application, lambda client: client.post(path, json=WRONG))
+    assert found.status_code == 503
+    assert guessed(portal, one.message_id) == [1]
+    assert portal.answer(one.message_id, RIGHT).status_code == 429  # it waits as before
+
+
 @pytest.mark.parametrize(
     "fault", [KeyError("canary"), OperationalError("canary", None, Exception())]
 )

@@ -107,7 +107,8 @@ def test_a_flood_from_one_address_is_stopped_before_anything_is_looked_at(portal
     assert len(counted) == pace.MOST
 
 
-@pytest.mark.parametrize("proxy", ["*", "0.0.0.0/0", "10.0.0.0/7", "::/0", "2000::/3", "proxy", ""])
+@pytest.mark.parametrize("proxy", ["*", "0.0.0.0/0", "10.0.0.0/7", "::/0", "2000::/3", "proxy", "",
+                                   "10.0.0.5/8"])  # fmt: skip
 def test_nobody_is_believed_but_a_proxy_that_is_named(proxy: str) -> None:
     with pytest.raises(ConfigurationError, match=r"--behind-proxy .*expected the address"):
         Address("127.0.0.1", 8080, proxies=(proxy,))

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from patients import Portal
 from reengage.portal.post import LOST_SECONDS
+from reengage.sql import load_sql
 
 
 @pytest.fixture(autouse=True)
@@ -108,8 +109,16 @@ def test_one_that_cannot_be_read_holds_nobody_up(portal: Portal) -> None:
     assert (done.sent, done.lost, sent(portal)) == (1, 2, ["good"])
 
 
-def test_one_whose_try_ended_without_a_word_is_tried_again(portal: Portal) -> None:
+@pytest.mark.parametrize("before", ["nothing", "put off"])
+def test_one_whose_try_ended_without_a_word_is_tried_again(portal: Portal, before: str) -> None:
+    """Its first try, or a later one: what the relay said before is no word of this one."""
     which = queue(portal, "office@example.net", "incident")
+    if before == "put off":
+        with put_off(portal, "office"):
+            assert portal.tend().waiting == 1
+    all_is_due(portal)
+    portal.execute(load_sql(portal.practice.settings.home, "portal/next_mail.sql"), lost=60)
+    assert portal.tend().waiting == 1
     claimed = "UPDATE portal_mail SET claimed_at = clock_timestamp() - :ago * INTERVAL '1 second'"
     portal.execute(f"{claimed} WHERE mail_id = :m", ago=LOST_SECONDS - 60, m=which)
     assert (portal.tend().sent, sent(portal)) == (0, [])  # somebody may be at it

@@ -85,12 +85,14 @@ async def answer(request: Request, message_id: MessageId, body: bodies.Answer) -
     if given is None:
         raise problems.unusable()
     with _turn(request):  # before the answer is counted
+        # What fails here was not counted, and gives nothing back: or a fault of the store, which a
+        # crowd can bring about, would take back a wrong answer of before.
         sought = await _do(pickup.reserve, desk, message_id, peer_of(request))
         try:
             look = partial(pickup.matches, desk, message_id, given, sought)
             right = await _hashed(request, look)
             session = await _do(pickup.admit, desk, message_id) if right else None
-        except PortalProblemError:
+        except PortalProblemError:  # locked meanwhile
             raise
         except Exception:  # a fault of ours is held against nobody
             await _do(pickup.give_back, desk, message_id)

@@ -316,10 +316,11 @@
   byId("address-form").addEventListener("submit", sendAddress);
   byId("address-on-file").addEventListener("click", () => save({ address_on_file: true }));
   for (const button of document.querySelectorAll("[data-report]")) button.addEventListener("click", report);
-  // The other language is another page: the key goes with it, in the fragment as before.
+  // The other language is another page: the key goes with it, in the fragment as before, and stays
+  // behind in no entry of the history.
   byId("other-language").addEventListener("click", (event) => {
     event.preventDefault();
-    location.assign(event.currentTarget.getAttribute("href") + (key ? `#${key}` : ""));
+    location.replace(event.currentTarget.getAttribute("href") + (key ? `#${key}` : ""));
   });
   window.addEventListener("hashchange", () => {
     if (location.hash.length > 20) location.reload();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 
@@ -30,6 +31,7 @@ def add_staff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     preview = commands.add_parser("preview", help="one patient's letter as it would look today")
     preview.add_argument("campaign")
     preview.add_argument("--patient", required=True, help="the patient's key, or - to read it")
+    preview.add_argument("--date", type=_day, help="as of this day; without it, today")
     preview.add_argument("--html", type=Path, metavar="FILE", help="the HTML part, into a file")
 
     trial = commands.add_parser(
@@ -40,6 +42,13 @@ def add_staff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     trial.add_argument("--to", required=True, metavar="ADDRESS", help="of the practice's domains")
     trial.add_argument("--language", default="en", help="(en)")
     trial.add_argument("--variant", help="where the campaign compares two")
+
+
+def _day(value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError("write a day as YYYY-MM-DD") from None
 
 
 def approvals(options: Namespace, home: Path) -> int:

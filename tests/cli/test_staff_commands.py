@@ -14,6 +14,7 @@ from reengage.ledger.entry import parse
 from simulators.smtp import HostileRelay
 
 CAMPAIGN = "appointment_reminder"
+AS_OF = ("--date", "2025-06-02")
 TO = "nurse@prairie.example.org"
 
 
@@ -56,14 +57,14 @@ def test_a_campaign_is_paused_listed_and_resumed(
 def test_a_preview_is_the_letter_and_names_the_reader_before_it_is_shown(
     told: Practice, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["preview", CAMPAIGN, "--patient", "p1"]) == 0
+    assert main(["preview", CAMPAIGN, *AS_OF, "--patient", "p1"]) == 0
     shown = capsys.readouterr().out
     assert "Clinic p1, 1 Main Street" in shown
     [record] = records(told)
     assert (record["action"], record["of"]) == ("opened", "preview")
     assert "p1" not in json.dumps(record["detail"])
     file = tmp_path / "letter.html"
-    assert main(["preview", CAMPAIGN, "--patient", "p1", "--html", str(file)]) == 0
+    assert main(["preview", CAMPAIGN, *AS_OF, "--patient", "p1", "--html", str(file)]) == 0
     assert "Clinic p1, 1 Main Street" in file.read_text(encoding="utf-8")
     assert file.stat().st_mode & 0o077 == 0
     assert told.rows("SELECT FROM letter") == []
@@ -73,7 +74,7 @@ def test_a_preview_that_cannot_be_recorded_shows_nothing(
     told: Practice, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told.spoil("DROP TABLE ledger_head CASCADE")
-    assert main(["preview", CAMPAIGN, "--patient", "p1"]) == 1
+    assert main(["preview", CAMPAIGN, *AS_OF, "--patient", "p1"]) == 1
     assert "Clinic" not in capsys.readouterr().out
 
 
@@ -85,7 +86,7 @@ def test_of_who_would_get_none_the_reasons_are_told(
     patient: str, said: str, told: Practice, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told.world.patient("p2", authorization=None)
-    assert main(["preview", CAMPAIGN, "--patient", patient]) == 1
+    assert main(["preview", CAMPAIGN, *AS_OF, "--patient", patient]) == 1
     assert said in capsys.readouterr().out
     assert len(records(told)) == 1
 

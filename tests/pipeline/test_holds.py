@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from daily import Practice
 from ready import CAMPAIGN, CHUNK, LETTERS, Ready, run_of, states, taken
 from reengage.errors import ConfigurationError
 from reengage.ledger.entry import parse
 from reengage.pipeline import holds, outbox
+from reengage.pipeline import send as sending
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
 from reengage.pipeline.settle import settle
@@ -27,47 +30,44 @@ def decide(run: Run, *, pause: bool, campaign: str = CAMPAIGN) -> None:
 
 
 def test_of_a_paused_campaign_nothing_is_sent_and_its_run_still_ends_in_order(
-    run: Run, ready_practice: Practice, hostile: HostileRelay
+    run: Run, ready_practice: Practice, relay: HostileRelay
 ) -> None:
     decide(run, pause=True)
     assert send(run, CHUNK) == {"deferred": LETTERS}
     assert states(ready_practice, run) == [("deferred", "campaign_paused")] * LETTERS
     assert settle(run) == {"deferred": LETTERS}
-    assert hostile.letters == []
+    assert relay.letters == []
 
 
-def test_resumed_its_letters_go_once(run: Run, hostile: HostileRelay) -> None:
+def test_resumed_its_letters_go_once(run: Run, relay: HostileRelay) -> None:
     decide(run, pause=True)
     send(run, CHUNK)
     decide(run, pause=False)
     assert send(run, CHUNK) == {"sent": LETTERS}
-    assert len(set(taken(hostile))) == len(taken(hostile)) == LETTERS
+    assert len(set(taken(relay))) == len(taken(relay)) == LETTERS
 
 
 def test_a_pause_holds_from_the_next_claim_on_in_a_run_under_way(
-    run: Run, ready_practice: Practice, hostile: HostileRelay, monkeypatch: pytest.MonkeyPatch
+    run: Run, ready_practice: Practice, relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "BATCH", 2)
-    claim, claims = outbox.claim, []
+    offer_all, offers = sending._Sender._offer_all, []
 
-    def claiming(*arguments: object, **options: object) -> object:
-        claimed = claim(*arguments, **options)  # type: ignore[arg-type]
-        claims.append(len(claimed))
-        if len(claims) == 1:
+    def offering(sender: sending._Sender, claimed: Sequence[outbox.Queued]) -> None:
+        offers.append(len(claimed))
+        if len(offers) == 1:  # the first claim is committed
             decide(run, pause=True)
-        return claimed
+        offer_all(sender, claimed)
 
-    monkeypatch.setattr(outbox, "claim", claiming)
+    monkeypatch.setattr(sending._Sender, "_offer_all", offering)
     assert send(run, CHUNK) == {"sent": 2, "deferred": LETTERS - 2}
-    assert claims == [2]
+    assert offers == [2]
 
 
 def test_the_row_wins_inside_the_claim_too(
-    run: Run, hostile: HostileRelay, monkeypatch: pytest.MonkeyPatch
+    run: Run, relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Paused between the look before the claim and the claim itself."""
-    from reengage.pipeline import send as sending
-
     look = sending.last_look
 
     def paused_meanwhile(*arguments: object) -> object:
@@ -76,7 +76,7 @@ def test_the_row_wins_inside_the_claim_too(
 
     monkeypatch.setattr(sending, "last_look", paused_meanwhile)
     assert send(run, CHUNK) == {"deferred": LETTERS}
-    assert hostile.letters == []
+    assert relay.letters == []
 
 
 def test_another_campaign_goes_on(run: Run) -> None:

@@ -16,12 +16,14 @@ from reengage.settings import read_settings
 
 
 def preview(options: Namespace, home: Path) -> int:
-    """The patient's letter of today; 1 where there would be none. Who looked is on record."""
+    """The patient's letter of a day; 1 where there would be none. Who looked is on record."""
     patient = patient_key(options.patient)
     with settings_at(home) as settings:
-        found = look(settings, options.campaign, patient, by=actor(), detail=claimed())
+        found = look(
+            settings, options.campaign, patient, by=actor(), day=options.date, detail=claimed()
+        )
     if found.letter is None:
-        why = ", ".join(found.reasons) or "no candidate of this campaign today"
+        why = ", ".join(found.reasons) or "no candidate of this campaign that day"
         print(f"no letter: {why}; `python -m reengage why` tells the whole of it")
         return 1
     letter = found.letter

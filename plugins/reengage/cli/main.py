@@ -14,7 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
-from reengage.cli.arguments import positive
+from reengage.cli.arguments import day, positive
 from reengage.cli.staff_commands import add_staff
 from reengage.cli.upkeep_commands import add_upkeep
 from reengage.errors import ReengageError, place_of
@@ -78,14 +78,14 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="the funnel of each campaign's latest run")
     report.add_argument("--json", action="store_true", help="an array with one object per campaign")
-    report.add_argument("--as-of", type=_day, help="a day's runs instead of the latest")
+    report.add_argument("--as-of", type=day, help="a day's runs instead of the latest")
     report.add_argument("--campaign", help="who came back of this campaign's patients instead")
 
     sample = commands.add_parser("sample", help="write a sample warehouse in Synthea's CSV layout")
     sample.add_argument("directory", type=Path)
     sample.add_argument("--patients", type=positive, default=5000)
     sample.add_argument("--seed", type=int, default=7)
-    sample.add_argument("--as-of", type=_day, default=date(2026, 1, 1), help="(2026-01-01)")
+    sample.add_argument("--as-of", type=day, default=date(2026, 1, 1), help="(2026-01-01)")
 
     _add_refusals(commands)
     _add_explanations(commands)
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     why = commands.add_parser("why", help="why a patient was written to on a day, or not")
     why.add_argument("--patient", required=True, help=_PATIENT)
-    why.add_argument("--date", type=_day, required=True, help="the campaign's day")
+    why.add_argument("--date", type=day, required=True, help="the campaign's day")
     why.add_argument("--campaign", help="only this campaign; without it, all")
     why.add_argument("--json", action="store_true", help="an array with one object per campaign")
 
@@ -131,7 +131,7 @@ def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 def _add_outcomes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     outcomes = commands.add_parser("outcomes", help="ask who came back, and make the report")
-    outcomes.add_argument("--as-of", type=_day, help="a day that is over; without it, yesterday")
+    outcomes.add_argument("--as-of", type=day, help="a day that is over; without it, yesterday")
 
     experiment = commands.add_parser("experiment", help="the comparison of a campaign's variants")
     actions = experiment.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -272,8 +272,8 @@ def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     told = actions.add_parser("disclosures", help="accounting of disclosures, 45 CFR 164.528")
     told.add_argument("--patient", required=True, help=_PATIENT)
-    told.add_argument("--from", dest="first", type=_day, required=True, help="first day")
-    told.add_argument("--to", dest="last", type=_day, required=True, help="last day, included")
+    told.add_argument("--from", dest="first", type=day, required=True, help="first day")
+    told.add_argument("--to", dest="last", type=day, required=True, help="last day, included")
     told.add_argument("--csv", type=Path, metavar="FILE", help="as RFC 4180 has it")
     told.add_argument("--pdf", type=Path, metavar="FILE", help="a letter to the patient")
 
@@ -293,15 +293,8 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, help="an export of Synthea, OMOP or FHIR; without it, the sample"
     )
-    parser.add_argument("--as-of", type=_day, help="play this day (today)")
+    parser.add_argument("--as-of", type=day, help="play this day (today)")
     parser.add_argument("--dry", action="store_true", help="everything but the SMTP conversation")
-
-
-def _day(value: str) -> date:
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError("write a day as YYYY-MM-DD") from None
 
 
 def _instant(value: str) -> datetime:

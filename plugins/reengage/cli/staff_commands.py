@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+from reengage.cli.arguments import day
 from reengage.settings import HOME
 
 
@@ -32,6 +33,7 @@ def add_staff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     preview = commands.add_parser("preview", help="one patient's letter as it would look today")
     preview.add_argument("campaign")
     preview.add_argument("--patient", required=True, help="the patient's key, or - to read it")
+    preview.add_argument("--date", type=day, help="as of this day; without it, today")
     preview.add_argument("--html", type=Path, metavar="FILE", help="the HTML part, into a file")
 
     trial = commands.add_parser(

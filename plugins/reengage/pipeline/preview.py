@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -58,16 +59,20 @@ def preview(
     patient_key: str,
     *,
     by: str,
+    day: date | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> Preview:
-    """The letter. Raises ConfigurationError, LedgerError where the reading cannot be recorded."""
+    """The letter of today, or as of the end of another day.
+
+    Raises ConfigurationError, and LedgerError where the reading cannot be recorded.
+    """
     campaign = load_campaign(settings.home, slug)
-    run = Run(_NO_RUN, local_day(settings.now(), campaign), "replay", campaign, settings)
+    run = Run(_NO_RUN, day or local_day(settings.now(), campaign), "replay", campaign, settings)
     patient = run.pseudonym(patient_key)
     with run.store.begin() as connection:
         store.require_keyring(connection, run.keyring)
         said = {
-            "campaign": slug, "patient": patient,
+            "campaign": slug, "patient": patient, "day": run.day.isoformat(),
             "pseudonym_key": run.keyring.pseudonym_key_name, **(detail or {}),
         }  # fmt: skip
         append(connection, run.keyring, [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from reengage.embedded.home import copy_home
 from reengage.report import read_funnels
 from reengage.reports import guard
 from reengage.reports.files import campaigns_of
@@ -217,13 +218,14 @@ def test_every_template_escapes_and_none_is_marked_safe() -> None:
 
 
 def test_a_campaigns_file_that_changes_is_read_again(tmp_path: Path) -> None:
-    (tmp_path / "campaigns").mkdir()
-    file = tmp_path / "campaigns" / f"{CAMPAIGN}.yaml"
-    said = (HOME / "campaigns" / f"{CAMPAIGN}.yaml").read_text(encoding="utf-8")
-    file.write_text(said, encoding="utf-8")
-    [first], _ = campaigns_of(tmp_path)
-    [again], _ = campaigns_of(tmp_path)
-    assert again is first
+    home = copy_home(HOME, tmp_path / "home")
+    file = home / "campaigns" / f"{CAMPAIGN}.yaml"
+
+    def titles() -> set[str]:
+        return {one.title for one in campaigns_of(home)[0]}
+
+    before = titles()
+    assert before == titles()
+    said = file.read_text(encoding="utf-8")
     file.write_text(said.replace("title: Health education", "title: Renamed"), encoding="utf-8")
-    [changed], _ = campaigns_of(tmp_path)
-    assert changed.title == "Renamed"
+    assert titles() == before - {"Health education"} | {"Renamed"}

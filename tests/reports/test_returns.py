@@ -56,7 +56,7 @@ def test_the_page_answers_with_the_numbers_of_a_direct_count(reports: Reports, m
     assert "Did it bring patients back in April 2025?" in html
     assert "Yes, more patients came back" in html
     assert f"Of {write[0]:,} patients written to" in html
-    assert f"{write[1]:,} came back: {write[1] / write[0]:.1%}" in html
+    assert f"{write[1]:,} came back within 30 days: {write[1] / write[0]:.1%}" in html
     assert f"Of {holdout[0]:,} held out, {holdout[1]:,} came back" in html
     difference, low, high = (float(n) for n in newcombe(write[1], write[0], holdout[1], holdout[0]))
     assert f"{100 * difference:+.1f} percentage points" in html
@@ -138,13 +138,19 @@ def told(now: CampaignReport, *before: CampaignReport) -> Told:
 @pytest.mark.parametrize(
     ("before", "now"),
     [((100, 50), (105, 52)), ((100, 50), (150, 55)), ((100, 50), (150, 95)), ((100, 50), (90, 40)),
-     ((None, None), (150, 90)), ((100, 50), (None, None))],
+     ((None, None), (None, None)), ((100, 50), (None, None))],
 )  # fmt: skip
 def test_a_month_that_would_tell_of_one_to_ten_patients_is_withheld(
     before: tuple[int | None, int | None], now: tuple[int | None, int | None]
 ) -> None:
     found = told(report(line("write", *now)), report(line("write", *before))).of_month(30)
     assert (found.write, found.word) == (None, "withheld")
+
+
+def test_what_is_told_for_the_first_time_is_the_months() -> None:
+    found = told(report(line("write", 150, 90)), report(line("write", None, None))).of_month(30)
+    assert found.write is not None
+    assert (found.write.of, found.write.returned) == (150, 90)
 
 
 def test_without_a_holdout_the_share_is_told_and_no_effect() -> None:

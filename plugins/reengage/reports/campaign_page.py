@@ -78,9 +78,8 @@ def _outcomes(told: Told | None, horizon: int) -> dict[str, Any]:
         "told": told,
         "horizon": horizon,
         "answer": answer,
-        "spoken": returns_tables.spoken(answer, told.month.name),
+        "spoken": returns_tables.spoken(answer),
         "answer_chart": returns_tables.answer_chart(answer),
-        "drawn_between": returns_tables.span_of(told, horizon),
         "outcomes": [returns_tables.outcome_table(one) for one in told.reports],
         "effects": [returns_tables.effect_table(one) for one in told.reports if one.effects],
         "curve": returns_tables.curve_table(newest),
@@ -100,7 +99,7 @@ def campaign_export(visit: Visit, slug: str, asked: Asked, form: str) -> Respons
     by_run = {run_id: funnels.shown(one, small=small) for run_id, one in found.kept.items()}
     lines, said, when = [], [], ""
     if told := found.told:
-        answer = returns_tables.spoken(told.of_month(found.horizon), told.month.name)
+        answer = returns_tables.spoken(told.of_month(found.horizon))
         when, said = f"-{told.month.value}", [f"{answer.heading}.", *answer.sentences]
         lines = [returns_tables.outcome_table(one) for one in told.reports]
         lines += [returns_tables.effect_table(one) for one in told.reports if one.effects]

@@ -22,6 +22,8 @@ def campaigns_of(home: Path) -> tuple[list[Campaign], list[ConfigurationError]]:
         told = path.stat()
         found.append((path.name, told.st_mtime_ns, told.st_size))
     sound, broken = _read(home, tuple(found))
+    if broken:
+        _read.cache_clear()  # what mends it may be another file
     return list(sound), list(broken)
 
 

@@ -1,8 +1,8 @@
 """Returns: did a campaign bring people back in a month, and how sure are we. Pure but for reading.
 
-All of it is told from the reports of `outcome_report`, in which small counts are withheld from
-everybody. A month is what its last report tells beyond the one before the month began: patients
-whose horizon ended in it. What would be a small count in that difference is withheld here (PRV-27).
+All of it is told from the reports of `outcome_report`, which tell each number once and no small
+count. A month is what its last report tells beyond the last one before the month: patients of whom
+the horizon's end was told in it. Were that a small count it would be withheld here (PRV-27).
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def read(
 ) -> Told | None:
     """What is told of a campaign in a month; None where there is no report of it.
 
-    Where no month is asked for, the last in which somebody's time was over.
+    Where no month is asked for, the last that tells something new.
     """
     months = months_of([day for _, day in reported_days(connection, slug)], today)
     found = None
@@ -131,7 +131,7 @@ def read(
             read_report(connection, slug, month.last_report),
             read_report(connection, slug, month.first - timedelta(days=1)),
         )  # fmt: skip
-        if told.of_month(horizon).word != "nobody":
+        if told.of_month(horizon).word not in ("nobody", "withheld"):
             return told
         found = found or told
     return found
@@ -145,24 +145,19 @@ def _answer(
     found = None
     if write and holdout:
         found = effect(write.returned, write.of, holdout.returned, holdout.of)
-    return Answer(horizon, write, holdout, found, _word(counts, write, holdout, found))
+    if found:
+        return Answer(horizon, write, holdout, found, found.verdict)
+    if write is None:
+        word: Word = "withheld" if counts["write"] is None else "nobody"
+    else:
+        # Both arms are told of the same months, so an arm that never is has nobody in it.
+        compared = any(_counts(one, "holdout", horizon) not in (None, (0, 0)) for one in now)
+        word = "withheld" if compared else "no_holdout"
+    return Answer(horizon, write, holdout, None, word)
 
 
 Counts = tuple[int, int]
 """Whose horizon is over, and how many of them returned."""
-
-
-def _word(
-    counts: dict[str, Counts | None],
-    write: Share | None,
-    holdout: Share | None,
-    found: Effect | None,
-) -> Word:
-    if found is not None:
-        return found.verdict
-    if write is None:
-        return "withheld" if counts["write"] is None else "nobody"
-    return "no_holdout" if counts["holdout"] == (0, 0) and holdout is None else "withheld"
 
 
 def _difference(
@@ -170,18 +165,22 @@ def _difference(
 ) -> Counts | None:
     """Counts of an arm in `now` beyond `before`; None where a count is withheld or would be."""
     earlier = {one.cohort: one for one in before}
-    over, returned = 0, 0
+    over, returned, untold = 0, 0, False
     for report in now:
         found = _counts(report, arm, horizon)
-        was = _counts(earlier[report.cohort], arm, horizon) if report.cohort in earlier else (0, 0)
-        if found is None or was is None:
+        was = _counts(earlier[report.cohort], arm, horizon) if report.cohort in earlier else None
+        if found is None and was is None:
+            untold = True
+            continue
+        if found is None:
             return None
+        was = was or (0, 0)  # nothing was told of it then
         over += found[0] - was[0]
         returned += found[1] - was[1]
     rest = over - returned
     if min(over, returned, rest) < 0 or any(map(is_small, (over, returned, rest))):
         return None
-    return over, returned
+    return None if untold and not over else (over, returned)
 
 
 def _counts(report: CampaignReport, arm: str, horizon: int) -> Counts | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from markupsafe import Markup
@@ -31,8 +30,8 @@ _HEADINGS: Mapping[Word, tuple[str, Tone]] = {
     "fewer": ("No, fewer patients came back", "bad"),
     "undecided": ("It cannot be told yet: chance alone may explain it", "warn"),
     "no_holdout": ("It cannot be told: nobody was held out to compare with", "warn"),
-    "withheld": ("It cannot be told: too few patients", "warn"),
-    "nobody": ("Nothing to tell yet: nobody's time was over", "quiet"),
+    "withheld": ("It cannot be told yet", "warn"),
+    "nobody": ("Nothing new was told in this month", "quiet"),
 }
 
 
@@ -45,16 +44,16 @@ class Spoken:
     sentences: Sequence[str]
 
 
-def spoken(answer: Answer, month: str) -> Spoken:
-    """The answer for a month: what came out, and how sure it is."""
+def spoken(answer: Answer) -> Spoken:
+    """The answer: what came out, and how sure it is."""
     heading, tone = _HEADINGS[answer.word]
     days = answer.horizon
     said = []
     if answer.write:
         one = answer.write
         said.append(
-            f"Of {one.of:,} patients written to whose {days} days ended in {month},"
-            f" {one.returned:,} came back: {_rate(one)}."
+            f"Of {one.of:,} patients written to, {one.returned:,} came back within {days} days:"
+            f" {_rate(one)}."
         )
     if answer.holdout:
         one = answer.holdout
@@ -81,8 +80,8 @@ def _sure(answer: Answer) -> list[str]:
         ]
     if answer.word == "withheld":
         return [
-            "A count of 1 to 10 patients is told to nobody, nor what would give it away. Choose a"
-            " longer time, or wait for more patients."
+            "A number is told once the time of everybody who began in a month is over, and only"
+            " where no count of 1 to 10 patients comes with it; else it waits for the next month."
         ]
     if found is None:
         return []
@@ -279,10 +278,3 @@ def variants_verdict(experiment: Experiment) -> Spoken:
     if found.evidence is not None:
         said.append(f"Evidence {found.evidence:,.1f}; from {found.needed:g} on it is believed.")
     return Spoken(heading, tone, said)  # type: ignore[arg-type]
-
-
-def span_of(told: Told, horizon: int) -> str:
-    """When the letters were drawn whose answer a month gives: for whoever wonders."""
-    first = told.month.first - timedelta(days=horizon)
-    last = told.month.last_report - timedelta(days=horizon)
-    return f"{first} to {last}"

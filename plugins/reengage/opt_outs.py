@@ -19,7 +19,6 @@ from sqlalchemy import Connection, text
 from reengage import refusals
 from reengage.keys import Keyring
 from reengage.ledger.owed import pay
-from reengage.refusals import PATIENT as PATIENT
 
 _TOKEN = re.compile(r"[a-z2-7]{32}")
 

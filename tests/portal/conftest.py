@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from patients import Portal, open_portal
@@ -18,6 +19,23 @@ def portal(
     directory = tmp_path_factory.mktemp("portal")
     with open_portal(server, relay_process, directory, patients=150) as up:
         yield up
+
+
+@pytest.fixture(scope="module")
+def browser(portal: Portal) -> Iterator[Any]:
+    from reader import launched  # skips where there is none
+
+    with launched(portal.port) as running:
+        yield running
+
+
+@pytest.fixture
+def make_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Makes a page; afterwards it must have fetched from the portal only, and met no fault."""
+    from reader import pages
+
+    with pages(browser) as make:
+        yield make
 
 
 @pytest.fixture

@@ -46,6 +46,36 @@ def test_a_session_says_so_many_things_a_day_too(portal: Portal) -> None:
     assert preferences(portal, one) == pace.WISHES_A_DAY
 
 
+@pytest.mark.parametrize(
+    "form",
+    [ONE_CLICK, {"stop": "this"}, {"stop": "chosen", "restrict": "1", "language": "es"}],
+    ids=["one click", "a form", "a restriction among other wishes"],
+)
+def test_whoever_used_the_day_up_keeps_no_patient_from_stopping(
+    portal: Portal, form: dict[str, str]
+) -> None:
+    """EML-26: an opt-out is never too many, whoever has the link."""
+    one = portal.next()
+    for number in range(pace.WISHES_A_DAY):
+        with portal.client() as client:
+            client.post(one.opt_out, data={"stop": "chosen", "language": ("en", "es")[number % 2]})
+    with portal.client() as client:
+        answered = client.post(one.opt_out, data=form)
+    assert answered.status_code == (429 if "language" in form else 200)
+    table = "restriction" if "restrict" in form else "opt_out"
+    assert len(portal.rows(f"SELECT 1 FROM {table} WHERE patient = :p", p=one.patient)) == 1
+    assert preferences(portal, one) == pace.WISHES_A_DAY
+
+
+def test_a_session_stops_letters_also_when_it_said_too_much(portal: Portal) -> None:
+    one = portal.next()
+    session = portal.session(one)
+    for number in range(pace.WISHES_A_DAY):
+        portal.say(one, session, language=("en", "es")[number % 2])
+    assert portal.say(one, session, stop_all=True, language="es").json()["problem"] == "enough"
+    assert len(portal.rows("SELECT 1 FROM opt_out WHERE patient = :p", p=one.patient)) == 1
+
+
 @pytest.mark.parametrize("path", ["/opt-out/" + "a" * 32, "/confirm/" + "a" * 32])
 def test_forms_of_one_address_of_the_network_are_counted_with_all_it_asks(
     portal: Portal, path: str

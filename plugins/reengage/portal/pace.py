@@ -20,7 +20,7 @@ SECONDS, MOST = 600, 60
 of birth dates."""
 DAY = 86_400
 WISHES_A_DAY = 30
-"""How often one letter says how to be written to; each may be a line that is kept for ever."""
+"""How often one letter says what is a line each time, kept for ever. Opting out is none of it."""
 
 
 def keep_pace(desk: Desk, peer: str) -> None:

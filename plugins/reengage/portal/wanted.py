@@ -30,6 +30,8 @@ AUTHORIZATIONS = ("email", "marketing", "part2")
 ADDRESSES_A_DAY = 3
 CONFIRM_DAYS = 3
 """For which the message to a new address can be answered."""
+STOPS = ("opt_out", "restriction")
+"""Kinds of which a second saying adds nothing: they are never too many (EML-26)."""
 Channel = Literal["portal", "one_click"]
 Said = list[tuple[Kind, str | None]]
 
@@ -72,20 +74,16 @@ def by_session(
 ) -> dict[str, Any]:
     """Write it down for the session's patient; gives how things stand.
 
-    Raises PortalProblemError.
+    Raises PortalProblemError; of one that asked too often, what stops letters is written down.
     """
     said = wanted.said(desk)
     keep_pace(desk, peer)
     with desk.engine.connect() as connection:
-        require_session(desk, connection, message_id, token)
-    keep_pace_of(desk, message_id)
-    with desk.engine.begin() as connection:
         session = require_session(desk, connection, message_id, token)
-        if wanted.address_on_file and session.moved:
-            raise problems.unusable("unavailable")
-        if said:
-            _tell(desk, connection, session.patient, said, "portal")
-        return _standing(desk, connection, session)
+    if wanted.address_on_file and session.moved:
+        raise problems.unusable("unavailable")
+    _tell_stops_first(desk, session.patient, said, "portal", by=message_id)
+    return standing(desk, message_id, token)
 
 
 def by_link(
@@ -94,8 +92,8 @@ def by_link(
     """The same for whom a letter's opt-out link speaks for; `this_kind` = its own campaign.
 
     Gives whether the link is one of ours. Raises PortalProblemError for where letters go, and for
-    one that asked too often. One click is not counted by its address of the network: a provider's
-    servers click for all of its readers.
+    one that asked too often; what stops letters is written down then, too. One click is not counted
+    by its address of the network: a provider's servers click for all of its readers.
     """
     if wanted.address_on_file:
         raise problems.unusable()
@@ -106,12 +104,9 @@ def by_link(
         link = find_link(connection, token, desk.settings.now())
     if link is None:
         return False
-    keep_pace_of(desk, token)
-    with desk.engine.begin() as connection:
-        if this_kind:
-            said.insert(0, ("opt_out", link.campaign))
-        if said:
-            _tell(desk, connection, link.patient, said, channel)
+    if this_kind:
+        said.insert(0, ("opt_out", link.campaign))
+    _tell_stops_first(desk, link.patient, said, channel, by=token)
     return True
 
 
@@ -191,6 +186,22 @@ def queue(desk: Desk, connection: Connection, kind: str, content: Mapping[str, s
         text("INSERT INTO portal_mail (kind, sealed) VALUES (:kind, :sealed)"),
         {"kind": kind, "sealed": sealed},
     )
+
+
+def _tell_stops_first(desk: Desk, patient: str, said: Said, channel: Channel, *, by: str) -> None:
+    """Write down what stops letters, then the rest, which is counted by the letter it comes by.
+
+    Raises PortalProblemError where that was too often: nobody who used the day up, the patient or
+    whoever has the link, keeps an opt-out from holding.
+    """
+    stops = [one for one in said if one[0] in STOPS]
+    if stops:
+        with desk.engine.begin() as connection:
+            _tell(desk, connection, patient, stops, channel)
+    if rest := [one for one in said if one[0] not in STOPS]:
+        keep_pace_of(desk, by)
+        with desk.engine.begin() as connection:
+            _tell(desk, connection, patient, rest, channel)
 
 
 def _tell(desk: Desk, connection: Connection, patient: str, said: Said, channel: Channel) -> None:

@@ -53,6 +53,7 @@ DOORS = {
     "airflow": {
         "operators",
         "operator_asking",
+        "notifiers",
         "audit_operators",
         "outcomes_operators",
         "task_run",

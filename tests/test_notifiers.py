@@ -106,6 +106,11 @@ def test_a_late_run_is_told_by_the_executor_and_needs_no_triggerer(
     assert "its run scheduled__1 is not over 6 hours after" in told[0].text
 
 
+def test_a_deadline_leaves_a_run_that_can_be_cleared(notifiers: Any) -> None:
+    """With the instant of queueing, Airflow 3.3.2 answers 500 to whoever clears a task."""
+    assert notifiers.deadline(HOME).reference.reference_name == "DagRunLogicalDateDeadline"
+
+
 def test_a_process_without_settings_raises_nothing(
     notifiers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

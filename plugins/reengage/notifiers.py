@@ -68,8 +68,11 @@ def deadline(home: Path) -> DeadlineAlert | None:
         hours = load_practice(home / "practice.yaml").alerts.late_after_hours
     except ConfigurationError:
         return None
+    # Not DAGRUN_QUEUED_AT: with it Airflow 3.3.2 answers 500 to whoever clears a task of the run
+    # (`_recalculate_dagrun_queued_at_deadlines` takes the stored interval for a number). A run
+    # that was triggered by hand has no logical date, and whoever triggered it watches it.
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=DeadlineReference.DAGRUN_LOGICAL_DATE,
         interval=timedelta(hours=hours),
         callback=SyncCallback(LateNotifier, kwargs={"hours": hours}),
     )

@@ -12,8 +12,10 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
+from correspondents import Correspondents
 from daily import Practice
 from reengage.alerts import webhook
 from reengage.alerts.alert import Alert, failed, late, question
@@ -21,6 +23,8 @@ from reengage.alerts.reminders import reminders
 from reengage.alerts.tell import tell
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import ConfigurationError
+from reengage.keys import open_keyring
+from reengage.sealing.smime import Signer
 from simulators.smtp import HostileRelay
 from world import NOW
 
@@ -210,6 +214,24 @@ def test_an_agreement_that_ends_is_told_at_each_level_and_daily_at_the_end(
     found = reminders(practice.settings)
     assert [one.key for one in found] == keys
     assert {one.kind for one in found} <= {"agreement"}
+
+
+@pytest.mark.parametrize(
+    ("days_left", "keys"),
+    [(61, []), (30, ["S/MIME/warning"]), (5, ["S/MIME/urgent/"]), (-2, ["S/MIME/over/"])],
+)
+def test_the_practices_certificate_that_ends_is_told(
+    days_left: int, keys: list[str], practice: Practice, tmp_path: Path
+) -> None:
+    correspondents = Correspondents.create(tmp_path / "correspondents")
+    correspondents.equip(practice.settings.keyring, "letters@prairie.example.org")
+    identity = open_keyring(practice.settings.keyring).smime_identity()
+    assert identity
+    signer = Signer.from_pem(*identity, address="letters@prairie.example.org", at=NOW)
+    now = signer.identity.certificate.expires - timedelta(days=days_left)
+    found = reminders(practice.at(now).settings)
+    told = [one.key for one in found if one.kind == "certificate"]
+    assert [key.replace(str(now.date()), "") for key in told] == keys
 
 
 def test_a_question_tells_where_it_is_answered_and_that_silence_is_a_no() -> None:

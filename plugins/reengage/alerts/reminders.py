@@ -10,10 +10,10 @@ from datetime import date
 
 from reengage.alerts.alert import Alert
 from reengage.campaigns import load_campaigns
-from reengage.errors import VendorError
+from reengage.errors import KeyringError, VendorError
 from reengage.keys import open_keyring
 from reengage.practice import load_practice
-from reengage.sealing.certificates import certificate_of
+from reengage.sealing.smime import Signer
 from reengage.settings import Settings
 from reengage.vendors import Vendor, level_of, load_vendors, require_in_force, warning_of
 
@@ -49,13 +49,18 @@ def _of_certificate(settings: Settings) -> Alert | None:
     identity = open_keyring(settings.keyring).smime_identity()
     if identity is None:
         return None
-    days = (certificate_of(identity[1]).expires - settings.now()).days
-    level = "over" if days < 0 else level_of(days)
+    practice, now = load_practice(settings.home / "practice.yaml"), settings.now()
+    try:
+        signer = Signer.from_pem(*identity, address=practice.from_address, at=now)
+    except KeyringError as error:
+        return _alert("certificate", "S/MIME", f"over: {error}", now.date())
+    days = (signer.identity.certificate.expires - now).days
+    level = level_of(days)
     said = level and (
         f"{level}: the practice's S/MIME certificate ends in {days} days; renew it with"
         " `python -m reengage keys rotate smime`"
     )
-    return _alert("certificate", "S/MIME", said, settings.now().date())
+    return _alert("certificate", "S/MIME", said, now.date())
 
 
 def _alert(kind: str, about: str, said: str | None, today: date) -> Alert | None:

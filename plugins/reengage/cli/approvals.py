@@ -40,6 +40,8 @@ def approvals(options: Namespace, home: Path) -> int:
         print(json.dumps(_as_json(home, waiting, decided), indent=2))
         return 0
     console = Console()
+    if not console.is_terminal:  # as wide as it must be: what is cut off cannot be searched for
+        console = Console(width=240)
     if not waiting:
         console.print("everything that the campaigns work by is approved as it is")
     else:

@@ -176,8 +176,7 @@ def claim(
     address that the warehouse has, where it is not the letter's (PRV-21); `verifiers` what opens
     those that wait at the portal. Until the caller's transaction ends no other claim looks at these
     patients, of whichever campaign: the later one sees this one's letters and keeps to its caps.
-    None are claimed of a campaign that somebody paused (holds.py). Raises StoreError when nothing
-    moved: the reading is too old, or another try is at work.
+    Of a paused campaign none are claimed. Raises StoreError when nothing moved.
     """
     if holds.is_paused(connection, run.campaign.slug):
         return []

@@ -3,7 +3,7 @@
 A directory per backup, named after its instant, whole or not there. It holds the dump, the settings
 without their secrets, and the files that a run reads; never a key, a journal or a checkpoint, which
 go elsewhere (`aside`): who finds one of the two places opens nothing, and a data key that is
-destroyed is destroyed for every dump, too (ADR 0049).
+destroyed is destroyed for every dump, too (ADR 0045).
 """
 
 from __future__ import annotations

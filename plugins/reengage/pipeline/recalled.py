@@ -1,4 +1,4 @@
-"""Recalled: no letter goes twice because the store came back from a backup (SEC-08, ADR 0050).
+"""Recalled: no letter goes twice because the store came back from a backup (SEC-08, ADR 0046).
 
 What became of letters since is known from the ledger's entries that the archive gave back and from
 traces of the relay's; of a letter whose row came back and of which nothing is known, nobody can say

@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0013"
-down_revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""Operations: letters that a restored store knows again, months that may be dropped."""
+"""What a person approved or refused, the cohort's norm, and campaigns that somebody paused."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ down_revision = "0015"
 
 
 def upgrade() -> None:
-    """Create everything that 0016_operations.sql describes."""
+    """Create everything that 0016_approvals.sql describes."""
     op.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a person approved or refused, the cohort's norm, and campaigns that somebody paused."""
+"""What a finished run comes to, counted once for the reports."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ down_revision = "0014"
 
 
 def upgrade() -> None:
-    """Create everything that 0015_approvals.sql describes."""
+    """Create everything that 0015_run_report.sql describes."""
     op.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

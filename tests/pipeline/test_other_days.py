@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from daily import Practice
 from reengage import report, store
-from reengage.errors import GateError
 from reengage.pipeline.check_letters import check_letters
 from reengage.pipeline.extract import extract
 from reengage.pipeline.gate import gate
 from reengage.pipeline.letter import write_letters
 from reengage.pipeline.plan import plan
+from reengage.pipeline.question import UnapprovedError
 from reengage.pipeline.run import Run, resume
 from reengage.pipeline.send import send
 from reengage.pipeline.settle import settle, shred
@@ -145,8 +145,9 @@ def test_letters_that_were_taken_over_count_for_the_cap_of_a_run(
     run = practice.open(CAMPAIGN)
     extract(run)
     gate(run)
-    with pytest.raises(GateError, match="3 letters are due, the campaign allows 2 a run"):
+    with pytest.raises(UnapprovedError) as asked:
         plan(run)
+    assert "3 letters are due; the campaign allows 2 a run" in asked.value.question.body
 
 
 def test_open_letters_are_spread_over_the_chunks(

@@ -26,7 +26,7 @@ def main() -> int:
     print(campaign.figures.table())
     print(campaign.progress())
     if not whole:
-        print("a process ended without telling its figures: what is above is not all")
+        print("a process did not come to its end: what is above is not all")
     return 1 if campaign.failed or not whole else 0
 
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -101,14 +102,21 @@ class Verdict:
 
 def load_suite(home: Path, name: str) -> Suite:
     """The suite expectations/<name>.json. Raises ConfigurationError naming file, place and fix."""
-    path, shown = home / "expectations" / f"{name}.json", f"expectations/{name}.json"
+    shown = f"expectations/{name}.json"
     try:
-        content = path.read_bytes()
-        document = _Document.model_validate(json.loads(content.decode(), object_pairs_hook=_once))
+        content = (home / shown).read_bytes()
     except FileNotFoundError:
         raise ConfigurationError(f"{shown} is missing; create it or mend the name") from None
     except OSError as error:
         raise ConfigurationError(f"{shown} cannot be read ({error.strerror}); mend it") from None
+    return _suite_of(name, content)
+
+
+@lru_cache(maxsize=64)  # a task loads its suites several times, and each has dozens of expectations
+def _suite_of(name: str, content: bytes) -> Suite:
+    shown = f"expectations/{name}.json"
+    try:
+        document = _Document.model_validate(json.loads(content.decode(), object_pairs_hook=_once))
     except ValueError as error:  # JSON's and UTF-8's errors are ValueErrors, too
         raise ConfigurationError(f"{shown}: {_explained(error)}") from None
     if document.name != name:

@@ -271,12 +271,13 @@ def generate(options: Namespace) -> int:
     """Write the files that are made from code, or with --check say which are out of date."""
     from reengage.cli import generated
 
-    files = generated.files(HOME)
+    files = generated.files(HOME, options.parser)
     stale = [path for path, content in files.items() if not _is(path, content)]
     for path in stale:
         if options.check:
             print(f"{path.relative_to(HOME)} is out of date; run `make fix`", file=sys.stderr)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files[path], encoding="utf-8")
     return int(bool(stale) and options.check)
 

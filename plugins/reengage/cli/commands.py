@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
 
     console = Console()
     _end_orderly()
-    job = main_job.Job(options.data, options.as_of, options.dry)
+    job = _job(options)
     with main_job.site(Layout(HOME), job, console) as site:
         try:
             main_job.run_campaigns(site, job, console)
@@ -49,7 +49,7 @@ def ui(options: Namespace) -> int:
 
     console = Console()
     _end_orderly()
-    job = main_job.Job(options.data, options.as_of, options.dry)
+    job = _job(options)
     with main_job.site(Layout(HOME), job, console, port=options.port) as site:
         try:
             main_job.run_campaigns(site, job, console)
@@ -63,6 +63,16 @@ def ui(options: Namespace) -> int:
         console.print("Ctrl-C or `make down` stops it.")
         signal.pause()
     return 0
+
+
+def _job(options: Namespace) -> main_job.Job:
+    """What the options ask for. Raises FileError before anything starts where a campaign is not."""
+    from reengage.campaigns import load_campaign
+    from reengage.embedded import main_job
+
+    if options.campaign:
+        load_campaign(HOME, options.campaign)
+    return main_job.Job(options.data, options.as_of, options.dry, options.campaign)
 
 
 def down(options: Namespace) -> int:

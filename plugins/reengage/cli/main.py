@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reengage", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run every campaign once in Airflow and print the funnel")
+    run = commands.add_parser("run", help="run every campaign once in Airflow, print the funnel")
     _add_job_options(run)
 
     ui = commands.add_parser("ui", help="the same, then stay up and print address and log-in")
@@ -286,6 +286,7 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--as-of", type=_day, metavar="DAY", help="play this day (today)")
     parser.add_argument("--dry", action="store_true", help="everything but the SMTP conversation")
+    parser.add_argument("--campaign", metavar="SLUG", help="only this campaign; without it, all")
 
 
 def _day(value: str) -> date:

@@ -71,7 +71,7 @@ def commands_markdown(home: Path, parser: argparse.ArgumentParser) -> str:
         "|---|---|",
         *(f"| `make {name}` | {words} |" for name, words in targets),
     ]
-    for path, words, command in _commands(parser, ()):
+    for path, words, command in every_command(parser):
         mark = "##" if len(path) == 1 else "###"
         lines += [f"\n{mark} {' '.join(path)}\n", f"{words[:1].upper()}{words[1:]}."]
         rows = [row for action in command._actions if (row := _row(action))]
@@ -80,10 +80,10 @@ def commands_markdown(home: Path, parser: argparse.ArgumentParser) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands(
-    parser: argparse.ArgumentParser, above: tuple[str, ...]
+def every_command(
+    parser: argparse.ArgumentParser, above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], str, argparse.ArgumentParser]]:
-    """Every command below `parser`, in the order of its help; each once, however many aliases."""
+    """Name, help and parser of every command, in the order of the help, without aliases."""
     for action in parser._actions:
         if not isinstance(action, argparse._SubParsersAction):
             continue
@@ -95,7 +95,7 @@ def _commands(
             if not helps[name]:
                 raise ConfigurationError(f"command {' '.join((*above, spelt))} has no help; say it")
             yield (*above, spelt), helps[name], command
-            yield from _commands(command, (*above, spelt))
+            yield from every_command(command, (*above, spelt))
 
 
 def _has_alias(action: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> bool:

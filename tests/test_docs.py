@@ -119,3 +119,25 @@ def test_every_command_is_on_some_page() -> None:
     )
     names = [name for name, _, _ in reference.every_command(parser())]
     assert [" ".join(name) for name in names if " ".join(name) not in pages] == []
+
+
+# --- proofs ---
+
+
+def test_every_proof_of_the_threat_model_is_a_test() -> None:
+    page = (HOME / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    proofs = re.findall(r"\[([^\]]+)\]\(\.\./(tests/[^)]+)\)", page)
+    assert len(proofs) > 30
+    missing = [
+        name
+        for name, file in proofs
+        if f"def test_{name.replace(' ', '_')}(" not in (HOME / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
+def test_a_picture_is_readable_in_the_dark_and_by_ear() -> None:
+    for path in HOME.glob("docs/pictures/*.svg"):
+        picture = path.read_text(encoding="utf-8")
+        for part in ("prefers-color-scheme: dark", "<title", "<desc", 'class="paper"'):
+            assert part in picture, f"{path.name} lacks {part}"

@@ -256,10 +256,13 @@ def check(options: Namespace) -> int:
 
 
 def warehouse(options: Namespace) -> int:
-    """Say what the warehouse's views get wrong; 1 when there is anything."""
+    """Say what the warehouse's views get wrong, 1 when there is anything; or write them as SQL."""
     from reengage import warehouse as warehouses
-    from reengage.contract import load_contract
+    from reengage.contract import load_contract, render_sql
 
+    if options.action == "views":
+        print(render_sql(load_contract(HOME), warehouses.READER), end="")
+        return 0
     with places.warehouse(HOME) as engine:
         findings = warehouses.check(engine, load_contract(HOME))
     for finding in findings:

@@ -99,8 +99,10 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("migrate", help="bring the store to this version's schema")
 
-    warehouse = commands.add_parser("warehouse", help="what a source's views get wrong")
-    warehouse.add_argument("action", choices=["check"], help="compare the views with the contract")
+    warehouse = commands.add_parser("warehouse", help="the views that a warehouse must have")
+    actions = warehouse.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("check", help="what they get wrong, measured against the contract")
+    actions.add_parser("views", help="them as SQL, to be filled in; empty, but as it says")
 
     generate = commands.add_parser("generate", help="write the files that are made from code")
     generate.set_defaults(parser=parser)  # one of those files tells of every command
@@ -193,6 +195,7 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     keys = commands.add_parser("keys", help="list keys, make new ones, destroy old ones")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("make", help="the keyring, where there is none yet")
     listing = actions.add_parser("list", help="every key: state, and how much rests on it")
     listing.set_defaults(action="list_")
     rotate = actions.add_parser("rotate", help="a new key seals or signs; the old ones open")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reengage.cli.main import parser
 
-_FENCED = re.compile(r"^```[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^ *```[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _OURS = re.compile(r"(?:\S*python[0-9.]*) -m reengage\s*(.*)$")
 _MAKE = re.compile(r"^(?:[A-Z_]+=\S+ )*make(?: (.*))?$")

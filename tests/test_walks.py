@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 REENGAGE = ".venv/bin/python -m reengage"
 TUTORIAL = (HOME / "docs" / "tutorial.md").read_text(encoding="utf-8")
+RUNBOOK = (HOME / "docs" / "runbook.md").read_text(encoding="utf-8")
 FILES = [
     "campaigns/flu_season.yaml",
     "sql/extract/flu_season.sql",
@@ -118,3 +119,30 @@ def test_the_tutorial_can_be_followed_on_a_fresh_clone(
     assert (own["sent"], own["eligible"]) == (0, 0)  # the second run of the day
     assert mailed > 50
     assert rehearsed > mailed
+
+
+@pytest.mark.long
+def test_the_operators_day_can_be_followed_on_a_fresh_clone(
+    clone: Callable[[], tuple[Path, dict[str, str]]],
+    database: Callable[[str | None], str],
+    tmp_path: Path,
+) -> None:
+    home, env = clone()
+    day = main_job.Job().day
+    write_sample(tmp_path / "sample", patients=5000, seed=7, as_of=day)  # as `make run` does
+    url = database(None)
+    env |= {
+        "WAREHOUSE_URL": url,
+        "WAREHOUSE_DSN": url.replace("+psycopg", ""),
+        "PATIENT": (tmp_path / "sample" / "patients.csv").read_text().splitlines()[1].split(",")[0],
+        "DAY": day.isoformat(),
+        "SIX_YEARS_AGO": (day - timedelta(days=2191)).isoformat(),
+        "PATH": f"{_programs()}:{os.environ['PATH']}",  # for psql
+    }
+    try:
+        printed = walk.follow(RUNBOOK, home, env)
+        verdict = walk.run(walk.Command(f"{REENGAGE} ledger verify"), home, env)
+    finally:
+        walk.run(walk.Command("make clean"), home, env)
+    assert "the ledger is sound" in verdict
+    assert any("Opted out" in one or "opted_out" in one for one in printed)

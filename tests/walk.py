@@ -15,9 +15,12 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 _BLOCK = re.compile(
-    r"(?:^Write `(?P<path>[^`]+)`:\n\n)?^```(?P<mark>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:^Write `(?P<path>[^`]+)`:\n\n)?"
+    r"^(?P<indent> *)```(?P<mark>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
 )
 SECONDS = 1800
 
@@ -42,7 +45,7 @@ class Printed:
 def steps(page: str) -> Iterator[File | Command | Printed]:
     """What the page has its reader do, in its order."""
     for block in _BLOCK.finditer(page):
-        mark, text = block["mark"].split(), block["text"]
+        mark, text = block["mark"].split(), dedent(block["text"])
         if block["path"]:
             yield File(block["path"], text)
         elif mark[:1] == ["sh"]:

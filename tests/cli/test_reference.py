@@ -91,3 +91,13 @@ def test_a_campaigns_keys_are_told_with_what_they_may_be() -> None:
     ):
         assert row in page
     assert [name for name in Campaign.model_fields if f"| `{name}` |" not in page] == []
+
+
+def test_what_is_not_for_people_is_on_no_page() -> None:
+    bare = argparse.ArgumentParser(description="It.\n\nDoes.")
+    command = bare.add_subparsers().add_parser("do", help="it")
+    command.add_argument("--within", help=argparse.SUPPRESS)
+    command.add_argument("--more", action="append", default=[], help="things")
+    page = commands_markdown(HOME, bare)
+    assert "| `--more MORE` | things |" in page
+    assert "--within" not in page

@@ -103,16 +103,16 @@ def _has_alias(action: argparse._SubParsersAction[argparse.ArgumentParser], name
 
 
 def _row(action: argparse.Action) -> str | None:
-    if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
+    is_command = isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+    if is_command or action.help == argparse.SUPPRESS:
         return None
     shown = _shown(action)
     words = action.help or ""
     if action.choices and not set(map(str, action.choices)) <= set(re.split(r"\W+", words)):
         words = f"{words + ': ' if words else ''}{', '.join(map(str, action.choices))}"
-    if action.default not in (None, False, argparse.SUPPRESS, 0) and str(
-        action.default
-    ) not in words.replace("(", " "):
-        words += f" ({action.default})"
+    default = "" if action.default in (None, argparse.SUPPRESS) else str(action.default or "")
+    if default and default not in words:
+        words += f" ({default})"
     needed = " **needed**" if action.required and action.option_strings else ""
     if not words:
         raise ConfigurationError(f"argument {shown} of a command has no help; write it in main.py")

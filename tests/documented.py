@@ -23,7 +23,8 @@ _MAKE = re.compile(r"^(?:[A-Z_]+=\S+ )*make(?: (.*))?$")
 _ID = "00000000-0000-4000-8000-000000000000"
 _VALUES = {
     "DAY": "2026-01-01", "LETTER": _ID, "SUPPRESSION": _ID, "INCIDENT": _ID, "INDEX": "0",
-    "PURPOSE": "wrap", "NUMBER": "1", "INSTANT": "2026-01-01T00:00:00+00:00",
+    "SIX_YEARS_AGO": "2020-01-01", "PURPOSE": "wrap", "NUMBER": "1",
+    "INSTANT": "2026-01-01T00:00:00+00:00",
 }  # fmt: skip
 """What stands for a word in capitals, or for `$word`; any other stands for itself."""
 

@@ -14,6 +14,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 from reengage import settings
 from reengage.errors import ConfigurationError
@@ -144,7 +145,7 @@ def _told(key: str, docstring: str | None) -> tuple[str, str]:
 
 def _attribute_docstrings(kind: type) -> dict[str, str]:
     """Field -> the string that stands below it in the source; Python itself drops these."""
-    body = ast.parse(inspect.getsource(kind)).body[0]
+    body = ast.parse(dedent(inspect.getsource(kind))).body[0]
     assert isinstance(body, ast.ClassDef)  # noqa: S101 - for the type checker
     found = {}
     for node, after in zip(body.body, body.body[1:], strict=False):

@@ -74,7 +74,7 @@ def _lines(block: str) -> Iterator[str]:
 def _words(rest: str) -> str:
     """With a value in place of each word that stands for one."""
     rest = re.sub(r"\"?\$\([^)]*\)\"?", _VALUES["DAY"], rest)
-    rest = re.sub(r"\"?\$\{?([A-Za-z_]+)\}?\"?", lambda m: _VALUES.get(m[1].upper(), m[1]), rest)
+    rest = re.sub(r"\$\{?([A-Za-z_]+)\}?", lambda m: _VALUES.get(m[1].upper(), m[1]), rest)
     rest = re.sub(r"\s*(?:[0-9]?>>?|<)\s*\S+", "", rest)
     return re.sub(r"\b[A-Z]{3,}\b", lambda m: _VALUES.get(m[0], m[0]), rest)
 

@@ -146,6 +146,7 @@ def test_the_operators_day_can_be_followed_on_a_fresh_clone(
         "WAREHOUSE_DSN": url.replace("+psycopg", ""),
         "PATIENT": (tmp_path / "sample" / "patients.csv").read_text().splitlines()[1].split(",")[0],
         "DAY": day.isoformat(),
+        "EVIDENCE": str(tmp_path),
         "SIX_YEARS_AGO": (day - timedelta(days=2191)).isoformat(),
         "PATH": f"{_programs()}:{os.environ['PATH']}",  # for psql
     }
@@ -155,4 +156,7 @@ def test_the_operators_day_can_be_followed_on_a_fresh_clone(
     finally:
         walk.run(walk.Command("make clean"), home, env)
     assert "the ledger is sound" in verdict
-    assert any("Opted out" in one or "opted_out" in one for one in printed)
+    explained = [one for one in printed if "no candidate" in one or "authorization_revoked " in one]
+    for said in ("opt-out of all", "revocation of all"):
+        assert said not in explained[0]
+        assert said in explained[-1]

@@ -225,7 +225,7 @@ def test_a_view_or_column_that_is_missing_is_the_data_owners_to_mend(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("FROM inactive", "FORM inactive", 'SyntaxError: syntax error at or near "inactive"'),
+        ("FROM inactive", "FORM inactive", 'SyntaxError: syntax error at or near "FORM"'),
         (
             "inactive.patient_key,",
             "inactive.patient_kee AS patient_key,",

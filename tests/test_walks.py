@@ -126,8 +126,7 @@ def test_the_tutorial_can_be_followed_on_a_fresh_clone(
     finally:
         walk.run(walk.Command("make clean"), home, env)
     (own,) = [funnel for funnel in funnels if funnel["campaign"] == "flu_season"]
-    assert (own["sent"], own["eligible"]) == (0, 0)  # the second run of the day
-    assert mailed > 50
+    assert own["sent"] == mailed > 50  # it was run twice, and nobody got a second letter
     assert rehearsed > mailed
 
 

@@ -146,6 +146,11 @@ def test_the_operators_day_can_be_followed_on_a_fresh_clone(
         "PATIENT": (tmp_path / "sample" / "patients.csv").read_text().splitlines()[1].split(",")[0],
         "DAY": day.isoformat(),
         "EVIDENCE": str(tmp_path),
+        "DUMPS": str(tmp_path / "dumps"),
+        "KEY_COPY": str(tmp_path / "key-copy"),
+        "EMPTY_STORE_URL": database(None),
+        "EMPTY_KEYRING": str(tmp_path / "keyring-of-the-copy"),
+        "RELAY_LOG": str(home / "var" / "mail"),  # a Maildir is all that this relay leaves
         "SIX_YEARS_AGO": (day - timedelta(days=2191)).isoformat(),
         "PATH": f"{_programs()}:{os.environ['PATH']}",  # for psql
     }

@@ -16,6 +16,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ PREFIX = "REENGAGE_"
 NAMES = (
     "HOME", "WAREHOUSE_URL", "STORE_URL", "KEYRING", "RELAY_TRUST", "REHEARSAL_MAILDIR",
     "VENDORS_FILE", "PINNED_NOW", "JOURNAL", "CHECKPOINTS", "MIRROR_URL", "MIRROR_TOKEN", "ACTOR",
-    "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE",
+    "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE", "ALERT_WEBHOOKS",
     "RETURNS_IMAP", "RETURNS_MAILDIR", "RETURNS_SPOOL", "RETURNS_STAFF", "RETURNS_TRUST",
 )  # fmt: skip
 """Every setting but RELAY_URL_<VENDOR> and WEBHOOK_SECRET_<VENDOR>."""
@@ -58,8 +59,7 @@ class Settings:
     keyring: Path
     """Directory of the keys; never below the root, never in a database."""
     relays: Mapping[str, str] = field(repr=False)
-    """Relay URL of each vendor (`smtp://` = mandatory STARTTLS, `smtps://` = implicit TLS);
-    absent = runs with this vendor are refused."""
+    """Relay of each vendor (`smtp://` with STARTTLS, `smtps://`); absent = its runs are refused."""
     relay_trust: Path | None = None
     """Extra certificate authority to trust for relays; None = the system's."""
     rehearsal_maildir: Path | None = None
@@ -79,8 +79,7 @@ class Settings:
     archive: str | None = field(default=None, repr=False)
     """Where the ledger is copied to, any fsspec URL; None = nowhere."""
     airflow_url: str | None = field(default=None, repr=False)
-    """Airflow's address with a service account, for the audit's questions to its REST API;
-    None = it fails, saying so."""
+    """Airflow's address with the audit's account; None = the audit fails, saying so."""
     smime_trust: Path | None = None
     """Directory of the authorities that patients' certificates may come from, and of what they
     revoked; None = none is trusted."""
@@ -98,6 +97,8 @@ class Settings:
     """Extra certificate authority to trust for them; None = the system's."""
     webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Secret under which each vendor signs its events, `whsec_…`; absent = none count."""
+    alert_webhooks: tuple[str, ...] = field(default=(), repr=False)
+    """Addresses that alerts are posted to, spaces between; absent = alerts go by e-mail only."""
     actor: str | None = None
     """Whom access records name (SEC-15); None = the operating system's user."""
 
@@ -140,7 +141,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         relay_trust=_path(env, "RELAY_TRUST"),
         rehearsal_maildir=_path(env, "REHEARSAL_MAILDIR"),
         vendors_file=_path(env, "VENDORS_FILE"),
-        pinned_now=_instant(env, "PINNED_NOW"),
+        pinned_now=pinned_instant(env),
         journal=_journal(env),
         checkpoints=env.get(PREFIX + "CHECKPOINTS") or None,
         mirror_url=mirror_url(env),
@@ -155,6 +156,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         returns_staff=env.get(PREFIX + "RETURNS_STAFF") or "Staff",
         returns_trust=_path(env, "RETURNS_TRUST"),
         webhook_secrets=_by_vendor(env, "WEBHOOK_SECRET_"),
+        alert_webhooks=tuple(env.get(PREFIX + "ALERT_WEBHOOKS", "").split()),
         actor=env.get(PREFIX + "ACTOR") or None,
     )
 
@@ -186,7 +188,7 @@ def read_portal_settings(environ: Mapping[str, str] | None = None) -> PortalSett
         store_url=_required(env, "STORE_URL"),
         keyring=keyring,
         journal=journal_path(keyring, env),
-        pinned_now=_instant(env, "PINNED_NOW"),
+        pinned_now=pinned_instant(env),
     )
 
 
@@ -324,20 +326,19 @@ def _journal(env: Mapping[str, str]) -> Path | None:
     return journal
 
 
-def _instant(env: Mapping[str, str], name: str) -> datetime | None:
-    value = env.get(PREFIX + name, "")
+def pinned_instant(environ: Mapping[str, str] | None = None) -> datetime | None:
+    """The clock that a trial stands at; None = the machine's. Raises ConfigurationError."""
+    value = (os.environ if environ is None else environ).get(PREFIX + "PINNED_NOW", "")
     if not value:
         return None
-    try:
+    with suppress(ValueError):
         instant = datetime.fromisoformat(value)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise ConfigurationError(
-            f"setting {PREFIX}{name} is no ISO 8601 instant with an offset;"
-            " write it like 2026-06-01T15:00:00+00:00"
-        )
-    return instant.astimezone(UTC)
+        if instant.tzinfo:
+            return instant.astimezone(UTC)
+    raise ConfigurationError(
+        f"setting {PREFIX}PINNED_NOW is no ISO 8601 instant with an offset;"
+        " write it like 2026-06-01T15:00:00+00:00"
+    )
 
 
 def _by_vendor(env: Mapping[str, str], kind: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ run: .venv/.locked ## Set up, run every campaign once in Airflow, print the funn
 	@$(PY) -m reengage run $(JOB)
 
 .PHONY: ui
-ui: .venv/.locked ## The same, then stay up and print address and log-in
+ui: .venv/.locked ## Run, then stay up: pages in Airflow, a log-in for each role
 	@$(PY) -m reengage ui $(JOB)
 
 JOB = $(if $(DATA),--data "$(DATA)") $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(filter-out 0,$(DRY)),--dry) \

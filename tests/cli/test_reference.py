@@ -33,6 +33,12 @@ def test_the_secret_ones_are_marked_and_no_others() -> None:
     assert not {"REENGAGE_HOME", "REENGAGE_KEYRING", "REENGAGE_ACTOR"} & marked
 
 
+def test_what_the_portal_reads_is_marked_and_no_more() -> None:
+    read = {line.split("`")[1] for line in settings_markdown().splitlines() if "| yes |" in line}
+    names = ("HOME", "STORE_URL", "KEYRING", "KEY_SERVICE", "JOURNAL", "PINNED_NOW")
+    assert read == {f"REENGAGE_{name}" for name in names}
+
+
 def test_a_setting_without_words_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "NAMES", (*settings.NAMES, "NEW_ONE"))
     with pytest.raises(

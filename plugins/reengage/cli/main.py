@@ -71,12 +71,12 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run every campaign once in Airflow, print the funnel")
     _add_job_options(run)
 
-    ui = commands.add_parser("ui", help="the same, then stay up and print address and log-in")
+    ui = commands.add_parser("ui", help="run, then stay up; print address and log-ins")
     _add_job_options(ui)
     ui.add_argument("--port", type=int, default=8080, help="preferred port (8080)")
 
     commands.add_parser("down", help="stop whatever a run or the UI left running")
-    commands.add_parser("clean", help="the same, and remove var/ and this checkout's keys")
+    commands.add_parser("clean", help="stop it, and remove var/ and this checkout's keys")
 
     report = commands.add_parser("report", help="the funnel of each campaign's latest run")
     report.add_argument("--json", action="store_true", help="an array with one object per campaign")

@@ -36,7 +36,8 @@ def settings_markdown() -> str:
         raise ConfigurationError(
             f"settings {', '.join(strays)} are not both a name and a field; mend settings.py"
         )
-    portal = {field.name for field in dataclasses.fields(settings.PortalSettings)}
+    # The keyring asks for its service by itself, whoever opens it.
+    portal = {field.name for field in dataclasses.fields(settings.PortalSettings)} | {"key_service"}
     lines = [
         "# Settings\n",
         _MADE.format("`plugins/reengage/settings.py`"),

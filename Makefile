@@ -23,14 +23,15 @@ help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 .PHONY: run
-run: .venv/.locked ## Set up, run every campaign once in Airflow, print the funnel (DATA=dir AS_OF=day DRY=1)
+run: .venv/.locked ## Set up, run every campaign once in Airflow, print the funnel (DATA=dir AS_OF=day DRY=1 CAMPAIGN=slug)
 	@$(PY) -m reengage run $(JOB)
 
 .PHONY: ui
-ui: .venv/.locked ## The same, then stay up and print address and log-in
+ui: .venv/.locked ## Run, then stay up: pages in Airflow, a log-in for each role
 	@$(PY) -m reengage ui $(JOB)
 
-JOB = $(if $(DATA),--data "$(DATA)") $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(filter-out 0,$(DRY)),--dry)
+JOB = $(if $(DATA),--data "$(DATA)") $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(filter-out 0,$(DRY)),--dry) \
+  $(if $(CAMPAIGN),--campaign "$(CAMPAIGN)")
 
 .PHONY: portal
 portal: .venv/.locked ## Serve patients on this machine: letters, opting out, preferences
@@ -49,6 +50,10 @@ long: .venv/.locked ## Run the long tests: whole runs in Airflow, disturbed in e
 	@$(PY) -m pytest -m long $(SHARED_OUT)
 
 SHARED_OUT = -n 3 --dist loadscope --no-loadscope-reorder
+
+.PHONY: tutorial
+tutorial: .venv/.locked ## Follow docs/tutorial.md and docs/runbook.md on fresh clones, word for word
+	@$(PY) -m pytest -m long -n 0 tests/test_walks.py
 
 .PHONY: mutations
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red

@@ -14,9 +14,9 @@ from reengage.campaigns import (
     campaign_digest,
     load_campaign,
     load_campaigns,
-    reference_markdown,
     schema_json,
 )
+from reengage.cli.reference_campaign import campaign_markdown
 from reengage.errors import ConfigurationError
 from reengage.settings import HOME
 
@@ -375,6 +375,6 @@ def test_the_samples_satisfy_the_schema_that_editors_read() -> None:
 
 
 def test_the_reference_table_lists_every_key() -> None:
-    table = reference_markdown()
+    table = campaign_markdown()
     for key in (*Campaign.model_fields, "fields.<name>.from", "caps.letters_per_run"):
         assert f"| `{key}` |" in table

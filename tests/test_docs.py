@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import documented
 import pytest
+from reengage.cli import reference
+from reengage.cli.main import parser
 from reengage.reasons import EXCLUDED, NOTES, WITHHELD
 from reengage.sealing.certificates import FAULTS
 from reengage.settings import HOME
@@ -74,3 +77,69 @@ def test_every_link_between_the_documents_leads_somewhere(page: str) -> None:
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", at.read_text(encoding="utf-8"))
     inner = [link for link in links if "://" not in link]
     assert [link for link in inner if not (at.parent / Path(link)).exists()] == []
+
+
+# --- commands ---
+
+WRITTEN = documented.commands(HOME)
+
+
+@pytest.mark.parametrize("page", sorted({command.page for command in WRITTEN}))
+def test_every_command_that_a_page_names_is_one(page: str) -> None:
+    told = [
+        f"{command.text}: {fault}"
+        for command in dict.fromkeys(WRITTEN)
+        if command.page == page and (fault := command.fault())
+    ]
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("python -m reengage ledger verfy", "invalid choice: 'verfy'"),
+        ("$ python -m reengage report --jsn", "unrecognized arguments: --jsn"),
+        ("python -m reengage report [--jsn]", "nothing fits what it says may be left out"),
+        ("python -m reengage experiment show | stops x", "invalid choice: 'stops'"),
+        ("python -m reengage why --patient - --date soon", "write a day as YYYY-MM-DD"),
+        ("make rnu DRY=1", "the Makefile has no target rnu"),
+        ("make run DYR=1", "the Makefile reads no variable DYR"),
+    ],
+)
+def test_a_command_that_is_none_is_told(tmp_path: Path, text: str, fault: str) -> None:
+    (tmp_path / "README.md").write_text(f"```\n{text}   # a remark\n```\n", encoding="utf-8")
+    (command,) = documented.commands(tmp_path)
+    assert fault in str(command.fault())
+    (tmp_path / "README.md").write_text(f"Say `{text}` and see.\n", encoding="utf-8")
+    (command,) = documented.commands(tmp_path)
+    assert fault in str(command.fault())
+
+
+def test_every_command_is_on_some_page() -> None:
+    pages = "".join(
+        path.read_text(encoding="utf-8") for path in [HOME / "README.md", *HOME.glob("docs/*.md")]
+    )
+    names = [name for name, _, _ in reference.every_command(parser())]
+    assert [" ".join(name) for name in names if " ".join(name) not in pages] == []
+
+
+# --- proofs ---
+
+
+def test_every_proof_of_the_threat_model_is_a_test() -> None:
+    page = (HOME / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    proofs = re.findall(r"\[([^\]]+)\]\(\.\./(tests/[^)]+)\)", page)
+    assert len(proofs) > 30
+    missing = [
+        name
+        for name, file in proofs
+        if f"def test_{name.replace(' ', '_')}(" not in (HOME / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
+def test_a_picture_is_readable_in_the_dark_and_by_ear() -> None:
+    for path in HOME.glob("docs/pictures/*.svg"):
+        picture = path.read_text(encoding="utf-8")
+        for part in ("prefers-color-scheme: dark", "<title", "<desc", 'class="paper"'):
+            assert part in picture, f"{path.name} lacks {part}"

@@ -12,7 +12,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
@@ -241,26 +241,6 @@ def schema_json() -> str:
     """JSON Schema of a campaign file, for editors."""
     schema = Campaign.model_json_schema(by_alias=True)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-
-def reference_markdown() -> str:
-    """The reference table of docs/campaigns.md."""
-    lines = ["| key | what it is |", "|---|---|"]
-    lines += _reference_rows(Campaign, "")
-    return "\n".join(lines) + "\n"
-
-
-def _reference_rows(model: type[BaseModel], prefix: str) -> list[str]:
-    rows = []
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{field.alias or name}"
-        rows.append(f"| `{key}` | {field.description} |")
-        inner = f"{key}.<name>." if name == "fields" else f"{key}."
-        nested: Any
-        for nested in (field.annotation, *get_args(field.annotation)):  # `Breaker | None`, too
-            if isinstance(nested, type) and issubclass(nested, BaseModel):
-                rows += _reference_rows(nested, inner)
-    return rows
 
 
 def _load(home: Path, path: Path) -> Campaign:

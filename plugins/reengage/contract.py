@@ -134,6 +134,39 @@ def _load_entry(path: Path) -> _ViewEntry:
     return entry
 
 
+def render_sql(contract: Contract, reader: str) -> str:
+    """The views as SQL to be filled in: what each holds beside each column, and nothing in them.
+
+    `reader` is the role that campaigns read with; it gets the contract and nothing else (PRV-19).
+    """
+    lines = [
+        "-- The contract's views, to be filled in: put your tables in place of `WHERE false`.",
+        "-- Run it as the owner of the warehouse, then `python -m reengage warehouse check`.",
+        "CREATE SCHEMA IF NOT EXISTS contract;",
+    ]
+    for view in contract.views:
+        unique = f" Unique by {', '.join(view.key)}." if view.key else ""
+        one = " One row." if view.key == () else ""
+        lines += ["", f"-- {view.description}{unique}{one}"]
+        lines.append(f"CREATE OR REPLACE VIEW contract.{view.name} AS SELECT")
+        last = len(view.columns) - 1
+        for number, column in enumerate(view.columns):
+            may = "" if column.nullable else "; never null"
+            comma = "" if number == last else ","
+            what = " ".join(column.description.split())
+            cast = f"CAST(NULL AS {column.type}) AS {column.name}{comma}"
+            lines.append(f"    {cast}  -- {what}{may}")
+        lines.append("WHERE false;")
+    lines += [
+        "",
+        "-- Who the campaigns read as. Give it a password or another way to log in.",
+        f"CREATE ROLE {reader} LOGIN;",
+        f"GRANT USAGE ON SCHEMA contract TO {reader};",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA contract TO {reader};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def render_markdown(contract: Contract) -> str:
     """docs/warehouse-contract.md."""
     lines = [

@@ -51,56 +51,56 @@ class Settings:
     """Where things are. URLs may hold passwords, hence no repr of their values."""
 
     home: Path
-    """Root of the project: campaigns/, sql/, templates/, expectations/ lie below it."""
+    """Root of the project, with campaigns/, sql/, templates/; absent = the library's checkout."""
     warehouse_url: str = field(repr=False)
     """SQLAlchemy URL of the warehouse, with a role that may only read the contract."""
     store_url: str = field(repr=False)
     """SQLAlchemy URL of our own store: runs, sealed batches, outbox."""
     keyring: Path
-    """Directory of the keys; never below `home`, never in a database."""
+    """Directory of the keys; never below the root, never in a database."""
     relays: Mapping[str, str] = field(repr=False)
-    """Vendor name to relay URL (`smtp://` = mandatory STARTTLS, `smtps://` = implicit TLS)."""
+    """Relay of each vendor (`smtp://` with STARTTLS, `smtps://`); absent = its runs are refused."""
     relay_trust: Path | None = None
     """Extra certificate authority to trust for relays; None = the system's."""
     rehearsal_maildir: Path | None = None
-    """Where a dry run leaves its letters instead of opening a connection."""
+    """Where a dry run leaves its letters instead of opening a connection; None = nowhere."""
     vendors_file: Path | None = None
-    """Vendor registry, when it is not `home/vendors.yaml`."""
+    """Vendor registry; None = `vendors.yaml` at the root."""
     pinned_now: datetime | None = None
     """The embedded default's pinned clock; None = the machine's clock."""
     journal: Path | None = None
-    """File of all refusals, when it is not in the keyring: on another disk than the store's."""
+    """File of all refusals, best on another disk than the store's; None = in the keyring."""
     checkpoints: str | None = None
-    """Where signed checkpoints go, any fsspec URL, when it is not in the keyring (LOG-08)."""
+    """Where signed checkpoints go, any fsspec URL (LOG-08); None = in the keyring."""
     mirror_url: str | None = field(default=None, repr=False)
     """OpenLineage backend that is told the ledger's run events; None = there is no mirror."""
     mirror_token: str | None = field(default=None, repr=False)
-    """Bearer token for it."""
+    """Bearer token for it; None = it wants none."""
     archive: str | None = field(default=None, repr=False)
     """Where the ledger is copied to, any fsspec URL; None = nowhere."""
     airflow_url: str | None = field(default=None, repr=False)
-    """Airflow's address with a service account, for the audit's questions to its REST API."""
+    """Airflow's address with the audit's account; None = the audit fails, saying so."""
     smime_trust: Path | None = None
     """Directory of the authorities that patients' certificates may come from, and of what they
     revoked; None = none is trusted."""
     key_service: str | None = None
     """What wraps the keys, `vault+https://…` or `aws-kms:…`; None = the keyring's own files."""
     returns_imap: tuple[str, ...] = field(default=(), repr=False)
-    """Mailboxes that letters come back to, `imaps://user:password@host/INBOX`."""
+    """Mailboxes that letters come back to, `imaps://user:password@host/INBOX …`; absent = none."""
     returns_maildir: Path | None = None
-    """The same as a Maildir."""
+    """The same as a Maildir; None = none is read."""
     returns_spool: Path | None = None
-    """Directory of signed events that vendors sent (docs/responses.md)."""
+    """Directory of signed events that vendors sent (docs/responses.md); None = none are read."""
     returns_staff: str = "Staff"
-    """Folder of those mailboxes into which people's messages are moved."""
+    """Folder of those mailboxes into which people's messages are moved; absent = `Staff`."""
     returns_trust: Path | None = None
     """Extra certificate authority to trust for them; None = the system's."""
     webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Vendor to the secret under which it signs its events, `whsec_…`."""
+    """Secret under which each vendor signs its events, `whsec_…`; absent = none count."""
     alert_webhooks: tuple[str, ...] = field(default=(), repr=False)
-    """Addresses that alerts are posted to (docs/alerts.md); each is a secret."""
+    """Addresses that alerts are posted to, spaces between; absent = alerts go by e-mail only."""
     actor: str | None = None
-    """Whom access records name, when it is not the operating system's user (SEC-15)."""
+    """Whom access records name (SEC-15); None = the operating system's user."""
 
     def now(self) -> datetime:
         """The practice's present instant, aware, UTC."""

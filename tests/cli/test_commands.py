@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,8 +14,9 @@ import psycopg
 import pytest
 from daily import Practice
 from reengage.cli import commands, generated
-from reengage.cli.main import main
+from reengage.cli.main import main, parser
 from reengage.settings import HOME
+from sqlalchemy import create_engine
 
 # --- wrong usage ---
 
@@ -219,13 +221,13 @@ def test_generate_check_is_red_when_a_file_is_stale_and_generate_mends_it(
     assert capsys.readouterr().err == ""
     (here / "campaigns" / "campaign.schema.json").write_text("{}", encoding="utf-8")
     (here / "docs" / "warehouse-contract.md").unlink()
-    page = here / "docs" / "campaigns.md"
+    page = here / "docs" / "reference" / "campaign-file.md"
     sound = page.read_text(encoding="utf-8")
     page.write_text(sound.replace("| `slug` |", "| `slag` |"), encoding="utf-8")
     assert main(["generate", "--check"]) == 1
     assert sorted(capsys.readouterr().err.splitlines()) == [
         "campaigns/campaign.schema.json is out of date; run `make fix`",
-        "docs/campaigns.md is out of date; run `make fix`",
+        "docs/reference/campaign-file.md is out of date; run `make fix`",
         "docs/warehouse-contract.md is out of date; run `make fix`",
     ]
     assert page.read_text(encoding="utf-8") != sound
@@ -234,31 +236,10 @@ def test_generate_check_is_red_when_a_file_is_stale_and_generate_mends_it(
     assert page.read_text(encoding="utf-8") == sound
 
 
-def test_generate_leaves_the_prose_around_the_table_alone(here: Path) -> None:
-    page = here / "docs" / "campaigns.md"
-    page.write_text("Mine.\n" + page.read_text(encoding="utf-8") + "\nToo.\n", encoding="utf-8")
-    assert main(["generate"]) == 0
-    content = page.read_text(encoding="utf-8")
-    assert content.startswith("Mine.\n")
-    assert content.endswith("\nToo.\n")
-
-
-@pytest.mark.parametrize("content", [None, "# Campaigns\n"])
-def test_generate_misses_the_table_that_it_writes(
-    here: Path, content: str | None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = here / "docs" / "campaigns.md"
-    page.unlink()
-    if content is not None:
-        page.write_text(content, encoding="utf-8")
-    assert main(["generate", "--check"]) == 1
-    assert "docs/campaigns.md has lost its table's marks" in capsys.readouterr().err
-
-
 def test_the_files_of_this_checkout_are_current() -> None:
     stale = [
         path.name
-        for path, content in generated.files(HOME).items()
+        for path, content in generated.files(HOME, parser()).items()
         if path.read_text(encoding="utf-8") != content
     ]
     assert stale == []
@@ -317,3 +298,53 @@ def test_an_error_that_may_quote_a_row_ends_as_one_line_without_its_text(
     [line] = output.err.splitlines()
     assert line.startswith(f"error: {told}")
     assert "canary" not in line
+
+
+def test_a_keyring_is_made_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "make"]) == 0
+    made = capsys.readouterr().out
+    assert made.startswith("the keyring was made: ")
+    keyring = Path(made.strip().partition(": ")[2])
+    before = sorted((path, path.read_bytes()) for path in keyring.rglob("*.key"))
+    assert main(["keys", "make"]) == 0
+    assert capsys.readouterr().out == f"the keyring was there already: {keyring}\n"
+    assert sorted((path, path.read_bytes()) for path in keyring.rglob("*.key")) == before
+
+
+def test_a_keyring_that_lost_a_key_is_not_made_anew(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "make"]) == 0
+    keyring = Path(capsys.readouterr().out.strip().partition(": ")[2])
+    (keyring / "pseudonym" / "0001.key").unlink()
+    assert main(["keys", "make"]) == 1
+    assert not (keyring / "pseudonym" / "0001.key").exists()
+
+
+def test_a_campaign_that_is_none_is_told_before_anything_starts(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--campaign", "nosuch"]) == 1
+    assert "campaigns/nosuch.yaml:1: the file is missing" in capsys.readouterr().err
+    assert not (here / "var").exists()
+
+
+def test_the_views_that_are_printed_are_those_of_the_contract(
+    here: Path,
+    database: Callable[[str | None], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["warehouse", "views"]) == 0
+    views = re.sub("CREATE ROLE.*;", "", capsys.readouterr().out)  # the server has it, or not
+    url = database(None)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        reader = "DO $$ BEGIN CREATE ROLE extractor; EXCEPTION WHEN duplicate_object THEN END $$"
+        connection.exec_driver_sql(reader)
+        connection.exec_driver_sql(views)
+    engine.dispose()
+    monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", url)
+    assert main(["warehouse", "check"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("contract.load")

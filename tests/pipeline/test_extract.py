@@ -222,6 +222,31 @@ def test_a_view_or_column_that_is_missing_is_the_data_owners_to_mend(
     assert "canary" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("FROM inactive", "FORM inactive", 'SyntaxError: syntax error at or near "FORM"'),
+        (
+            "inactive.patient_key,",
+            "inactive.patient_kee AS patient_key,",
+            "UndefinedColumn: column inactive.patient_kee does not exist",
+        ),
+        ("FROM inactive", "FROM inactives AS inactive", 'relation "inactives" does not exist'),
+    ],
+)
+def test_a_slip_in_an_audience_is_told_in_the_words_of_the_database(
+    old: str, new: str, said: str, practice: Practice
+) -> None:
+    path = practice.settings.home / "sql" / "extract" / "health_education.sql"
+    path.write_text(path.read_text().replace(old, new, 1))
+    practice.world.patient("canary", appointment=None)
+    with pytest.raises(SourceDataError) as refused:
+        one_run(practice)
+    assert said in str(refused.value)
+    assert "mend sql/extract/health_education.sql" in str(refused.value)
+    assert "canary" not in str(refused.value)
+
+
 def test_a_warehouse_that_does_not_answer_may_be_asked_again(practice: Practice) -> None:
     practice.world.patient("p1", appointment=None)
     run, _ = one_run(practice)

@@ -37,7 +37,7 @@ def run(options: Namespace) -> int:
 
     console = Console()
     _end_orderly()
-    job = main_job.Job(options.data, options.as_of, options.dry)
+    job = _job(options)
     with main_job.site(Layout(HOME), job, console) as site:
         try:
             main_job.run_campaigns(site, job, console)
@@ -52,7 +52,7 @@ def ui(options: Namespace) -> int:
 
     console = Console()
     _end_orderly()
-    job = main_job.Job(options.data, options.as_of, options.dry)
+    job = _job(options)
     with main_job.site(Layout(HOME), job, console, port=options.port) as site:
         try:
             main_job.run_campaigns(site, job, console)
@@ -63,6 +63,16 @@ def ui(options: Namespace) -> int:
         console.print("Ctrl-C or `make down` stops it.")
         signal.pause()
     return 0
+
+
+def _job(options: Namespace) -> main_job.Job:
+    """What the options ask for. Raises FileError before anything starts where a campaign is not."""
+    from reengage.campaigns import load_campaign
+    from reengage.embedded import main_job
+
+    if options.campaign:
+        load_campaign(HOME, options.campaign)
+    return main_job.Job(options.data, options.as_of, options.dry, options.campaign)
 
 
 def down(options: Namespace) -> int:
@@ -246,10 +256,13 @@ def check(options: Namespace) -> int:
 
 
 def warehouse(options: Namespace) -> int:
-    """Say what the warehouse's views get wrong; 1 when there is anything."""
+    """Say what the warehouse's views get wrong, 1 when there is anything; or write them as SQL."""
     from reengage import warehouse as warehouses
-    from reengage.contract import load_contract
+    from reengage.contract import load_contract, render_sql
 
+    if options.action == "views":
+        print(render_sql(load_contract(HOME), warehouses.READER), end="")
+        return 0
     with places.warehouse(HOME) as engine:
         findings = warehouses.check(engine, load_contract(HOME))
     for finding in findings:
@@ -271,12 +284,13 @@ def generate(options: Namespace) -> int:
     """Write the files that are made from code, or with --check say which are out of date."""
     from reengage.cli import generated
 
-    files = generated.files(HOME)
+    files = generated.files(HOME, options.parser)
     stale = [path for path, content in files.items() if not _is(path, content)]
     for path in stale:
         if options.check:
             print(f"{path.relative_to(HOME)} is out of date; run `make fix`", file=sys.stderr)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files[path], encoding="utf-8")
     return int(bool(stale) and options.check)
 

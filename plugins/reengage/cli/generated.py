@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import re
+from argparse import ArgumentParser
 from pathlib import Path
 
-from reengage.campaigns import reference_markdown, schema_json
+from reengage.campaigns import schema_json
 from reengage.cli.compliance import compliance_markdown
 from reengage.cli.dependencies import dependencies_markdown
+from reengage.cli.reference import commands_markdown, settings_markdown
+from reengage.cli.reference_campaign import campaign_markdown
 from reengage.contract import load_contract, render_markdown
-from reengage.errors import ConfigurationError
 from reengage.portal.pages import PINNED, pinned_content
 from reengage.retention.page import pages as retention_pages
 
-_TABLE = re.compile(r"(<!-- made by `make fix` -->\n).*?(<!-- end -->)", re.DOTALL)
 
-
-def files(home: Path) -> dict[Path, str]:
-    """Every such file with its content."""
-    campaigns = home / "docs" / "campaigns.md"
-    prose = campaigns.read_text(encoding="utf-8") if campaigns.is_file() else ""
-    if not _TABLE.search(prose):
-        raise ConfigurationError("docs/campaigns.md has lost its table's marks; restore the file")
+def files(home: Path, parser: ArgumentParser) -> dict[Path, str]:
+    """Every such file with its content; `parser` is the command line's."""
+    reference = home / "docs" / "reference"
     found = {
         home / "campaigns" / "campaign.schema.json": schema_json(),
         home / "docs" / "warehouse-contract.md": render_markdown(load_contract(home)),
         home / "docs" / "compliance.md": compliance_markdown(home),
-        campaigns: _TABLE.sub(lambda found: found[1] + reference_markdown() + found[2], prose),
+        reference / "settings.md": settings_markdown(),
+        reference / "campaign-file.md": campaign_markdown(),
     }
     found |= retention_pages(home)
     if (home / "requirements.in").is_file():  # a copied home has no lock
         found[home / "docs" / "dependencies.md"] = dependencies_markdown(home)
+    if (home / "Makefile").is_file():  # a copied home has none, and no library either
+        found[reference / "commands.md"] = commands_markdown(home, parser)
     pages = home / "plugins" / "reengage" / "portal" / "page"
-    if pages.is_dir():  # a copied home has no library
+    if pages.is_dir():
         found[pages / PINNED] = pinned_content()
     return found

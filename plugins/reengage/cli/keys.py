@@ -19,7 +19,7 @@ from reengage import settings, store
 from reengage.cli import places, portal_rows
 from reengage.cli.actor import actor
 from reengage.errors import ConfigurationError, KeyringError
-from reengage.keys import Keyring, digest, open_keyring, rotation
+from reengage.keys import Keyring, digest, ensure_keyring, open_keyring, rotation
 from reengage.keys.files import locked
 from reengage.keys.identity import new_smime_key
 from reengage.keys.info import KeyInfo
@@ -29,6 +29,15 @@ from reengage.ledger.append import append
 from reengage.practice import load_practice
 
 _FILES = "the keyring's files"
+
+
+def make(options: Namespace, home: Path) -> int:
+    """Make the keyring where there is none; one that is there is looked at and left alone."""
+    directory = places.keyring(home)
+    there = directory.is_dir() and any(directory.iterdir())
+    ensure_keyring(directory)
+    print(f"the keyring {'was there already' if there else 'was made'}: {directory}")
+    return 0
 
 
 def list_(options: Namespace, home: Path) -> int:

@@ -19,6 +19,7 @@ from reengage.cli.staff_commands import add_staff
 from reengage.cli.upkeep_commands import add_upkeep
 from reengage.errors import ReengageError, place_of
 
+_SAMPLE_DAY = date(2026, 1, 1)
 _CHANNELS = ("desk", "phone", "mailto", "letter", "portal")
 _KINDS = ("run_event", "intent", "disclosure", "access", "configuration", "checkpoint")
 _PURPOSES = ("wrap", "pseudonym", "portal", "ledger", "smime", "dkim")
@@ -31,7 +32,7 @@ _PATIENT = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     # Imported per command: `report` must not pay for what `run` needs.
     from psycopg import Error as DriverError
     from sqlalchemy.exc import SQLAlchemyError
@@ -62,30 +63,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments, as `--help` and docs/reference/commands.md show them."""
     parser = argparse.ArgumentParser(prog="python -m reengage", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run every campaign once in Airflow and print the funnel")
+    run = commands.add_parser("run", help="run every campaign once in Airflow, print the funnel")
     _add_job_options(run)
 
-    ui = commands.add_parser("ui", help="the same, then stay up and print address and log-in")
+    ui = commands.add_parser("ui", help="run, then stay up; print address and log-ins")
     _add_job_options(ui)
     ui.add_argument("--port", type=int, default=8080, help="preferred port (8080)")
 
     commands.add_parser("down", help="stop whatever a run or the UI left running")
-    commands.add_parser("clean", help="the same, and remove var/ and this checkout's keys")
+    commands.add_parser("clean", help="stop it, and remove var/ and this checkout's keys")
 
     report = commands.add_parser("report", help="the funnel of each campaign's latest run")
     report.add_argument("--json", action="store_true", help="an array with one object per campaign")
-    report.add_argument("--as-of", type=day, help="a day's runs instead of the latest")
-    report.add_argument("--campaign", help="who came back of this campaign's patients instead")
+    report.add_argument(
+        "--as-of", type=day, metavar="DAY", help="a day's runs instead of the latest"
+    )
+    report.add_argument("--campaign", metavar="SLUG", help="who came back of its patients instead")
 
     sample = commands.add_parser("sample", help="write a sample warehouse in Synthea's CSV layout")
-    sample.add_argument("directory", type=Path)
-    sample.add_argument("--patients", type=positive, default=5000)
-    sample.add_argument("--seed", type=int, default=7)
-    sample.add_argument("--as-of", type=day, default=date(2026, 1, 1), help="(2026-01-01)")
+    sample.add_argument("directory", type=Path, metavar="DIRECTORY", help="it is made")
+    sample.add_argument("--patients", type=positive, default=5000, metavar="N", help="how many")
+    sample.add_argument("--seed", type=int, default=7, metavar="N", help="another, other patients")
+    sample.add_argument("--as-of", type=day, metavar="DAY", default=_SAMPLE_DAY, help="of it")
 
     _add_refusals(commands)
     _add_explanations(commands)
@@ -102,10 +106,13 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("migrate", help="bring the store to this version's schema")
 
-    warehouse = commands.add_parser("warehouse", help="what a source's views get wrong")
-    warehouse.add_argument("action", choices=["check"], help="compare the views with the contract")
+    warehouse = commands.add_parser("warehouse", help="the views that a warehouse must have")
+    actions = warehouse.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("check", help="what they get wrong, measured against the contract")
+    actions.add_parser("views", help="them as SQL, to be filled in; empty, but as it says")
 
     generate = commands.add_parser("generate", help="write the files that are made from code")
+    generate.set_defaults(parser=parser)  # one of those files tells of every command
     generate.add_argument("--check", action="store_true", help="only say which are out of date")
     return parser
 
@@ -113,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     why = commands.add_parser("why", help="why a patient was written to on a day, or not")
     why.add_argument("--patient", required=True, help=_PATIENT)
-    why.add_argument("--date", type=day, required=True, help="the campaign's day")
+    why.add_argument("--date", type=day, metavar="DAY", required=True, help="the campaign's day")
     why.add_argument("--campaign", help="only this campaign; without it, all")
     why.add_argument("--json", action="store_true", help="an array with one object per campaign")
 
@@ -131,14 +138,16 @@ def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 def _add_outcomes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     outcomes = commands.add_parser("outcomes", help="ask who came back, and make the report")
-    outcomes.add_argument("--as-of", type=day, help="a day that is over; without it, yesterday")
+    outcomes.add_argument(
+        "--as-of", type=day, metavar="DAY", help="a day that is over; without it, yesterday"
+    )
 
     experiment = commands.add_parser("experiment", help="the comparison of a campaign's variants")
     actions = experiment.add_subparsers(dest="action", required=True, metavar="ACTION")
     show = actions.add_parser("show", help="what it says so far; look as often as you like")
-    show.add_argument("campaign")
+    show.add_argument("campaign", metavar="SLUG", help="the campaign")
     stop = actions.add_parser("stop", help="end it: everybody gets one variant from then on")
-    stop.add_argument("campaign")
+    stop.add_argument("campaign", metavar="SLUG", help="the campaign")
     stop.add_argument("--keep", required=True, help="the variant that everybody gets")
     stop.add_argument("--because", required=True, help="why, for whoever asks later")
 
@@ -148,7 +157,7 @@ def _add_refusals(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     opt_out.set_defaults(command="opt_out")
     opt_out.add_argument("--patient", required=True, help=_PATIENT)
     opt_out.add_argument("--campaign", help="only this campaign; without it, all")
-    opt_out.add_argument("--channel", default="desk", choices=_CHANNELS[:-1])
+    opt_out.add_argument("--channel", default="desk", choices=_CHANNELS[:-1], help="how it came")
 
     revoke = commands.add_parser("revoke", help="record that a patient revoked an authorization")
     revoke.add_argument("--patient", required=True, help=_PATIENT)
@@ -173,7 +182,7 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     verify.add_argument("--json", action="store_true", help="the verdict as an object")
     check = actions.add_parser("check_proof", aliases=["check-proof"], help="check a proof's file")
     check.set_defaults(action="check_proof")
-    check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument("file", type=Path, metavar="FILE", help="what `ledger prove` wrote")
     for reader in (verify, check):
         reader.add_argument("--keys", type=Path, help="verifier keys to trust; the keyring's")
 
@@ -183,7 +192,7 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     restored.add_argument("--because", required=True, metavar="WORDS", help="kept in the ledger")
     prove = actions.add_parser("prove", help="a file that proves an entry without the database")
-    prove.add_argument("index", type=_index, metavar="INDEX")
+    prove.add_argument("index", type=_index, metavar="INDEX", help="of the entry, from 0 on")
     prove.add_argument("-o", "--output", type=Path, help="the file; without it, standard output")
 
     export = actions.add_parser("export", help="write what is new to files that never change")
@@ -197,6 +206,7 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     keys = commands.add_parser("keys", help="list keys, make new ones, destroy old ones")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("make", help="the keyring, where there is none yet")
     listing = actions.add_parser("list", help="every key: state, and how much rests on it")
     listing.set_defaults(action="list_")
     rotate = actions.add_parser("rotate", help="a new key seals or signs; the old ones open")
@@ -208,7 +218,7 @@ def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     for action in (rotate, destroy):
         action.add_argument("purpose", choices=_PURPOSES, metavar="PURPOSE", help=_SLASHED)
     rotate.add_argument("--selector", help="dkim: the new key's name in the DNS")
-    destroy.add_argument("number", type=positive, metavar="NUMBER")
+    destroy.add_argument("number", type=positive, metavar="NUMBER", help="of the key")
     destroy.add_argument(
         "--with", dest="agreed", type=_count, default=0, metavar="N",
         help="agree to losing exactly so many things",
@@ -248,15 +258,15 @@ def _add_suppressions(commands: argparse._SubParsersAction[argparse.ArgumentPars
     lift.add_argument("--because", required=True, help="what was looked at; names nobody")
     go_on = actions.add_parser("continue", help="go on with a campaign that was called spam")
     go_on.set_defaults(action="go_on")
-    go_on.add_argument("campaign", metavar="CAMPAIGN")
+    go_on.add_argument("campaign", metavar="SLUG", help="the campaign")
     go_on.add_argument("--because", required=True, help="what was looked at; names nobody")
 
 
 def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     portal = commands.add_parser("portal", help="serve patients: letters, opting out, preferences")
     portal.set_defaults(action="serve")
-    portal.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
-    portal.add_argument("--port", type=positive, default=8443, help="(8443)")
+    portal.add_argument("--host", default="127.0.0.1", help="address it listens at")
+    portal.add_argument("--port", type=positive, default=8443, help="port it listens at")
     portal.add_argument("--certificate", type=Path, metavar="FILE", help="chain in PEM, for TLS")
     portal.add_argument("--key", type=Path, metavar="FILE", help="its private key")
     portal.add_argument("--behind-proxy", action="append", default=[], metavar="ADDRESS",
@@ -293,8 +303,9 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, help="an export of Synthea, OMOP or FHIR; without it, the sample"
     )
-    parser.add_argument("--as-of", type=day, help="play this day (today)")
+    parser.add_argument("--as-of", type=day, metavar="DAY", help="play this day (today)")
     parser.add_argument("--dry", action="store_true", help="everything but the SMTP conversation")
+    parser.add_argument("--campaign", metavar="SLUG", help="only this campaign; without it, all")
 
 
 def _instant(value: str) -> datetime:

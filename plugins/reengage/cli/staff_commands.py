@@ -27,11 +27,11 @@ def add_staff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     listing.add_argument("--json", action="store_true", help="an array, one object each")
     for name, told in (("pause", "claim no letter of it"), ("resume", "let its letters go again")):
         action = actions.add_parser(name, help=told)
-        action.add_argument("campaign")
+        action.add_argument("campaign", metavar="SLUG", help="the campaign")
         action.add_argument("--because", required=True, help="why; names nobody")
 
     preview = commands.add_parser("preview", help="one patient's letter as it would look today")
-    preview.add_argument("campaign")
+    preview.add_argument("campaign", metavar="SLUG", help="the campaign")
     preview.add_argument("--patient", required=True, help="the patient's key, or - to read it")
     preview.add_argument("--date", type=day, help="as of this day; without it, today")
     preview.add_argument("--html", type=Path, metavar="FILE", help="the HTML part, into a file")
@@ -40,9 +40,9 @@ def add_staff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "test_letter", aliases=["test-letter"], help="a letter with made-up data to staff"
     )
     trial.set_defaults(command="test_letter")
-    trial.add_argument("campaign")
+    trial.add_argument("campaign", metavar="SLUG", help="the campaign")
     trial.add_argument("--to", required=True, metavar="ADDRESS", help="of the practice's domains")
-    trial.add_argument("--language", default="en", help="(en)")
+    trial.add_argument("--language", default="en", help="one of the template's")
     trial.add_argument("--variant", help="where the campaign compares two")
 
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from sqlalchemy import create_engine
 
 from reengage import store
-from reengage.campaigns import Campaign, load_campaigns
+from reengage.campaigns import Campaign, load_campaign, load_campaigns
 from reengage.crypto_module import crypto_module
 from reengage.embedded import airflow, installation, postgres
 from reengage.embedded.correspondents import Authority, ensure_correspondents, ensure_identity
@@ -47,11 +47,13 @@ AUDIT_TASKS = ("verify", "checkpoint", "reconcile")
 
 @dataclass(frozen=True)
 class Job:
-    """What to run: a Synthea export or the sample, as of which day, with or without sending."""
+    """What to run: an export or the sample, as of which day, with or without sending, which."""
 
     data: Path | None = None
     as_of: date | None = None
     dry: bool = False
+    campaign: str | None = None
+    """Only this one; None = every campaign."""
 
     @cached_property
     def day(self) -> date:
@@ -132,6 +134,8 @@ def run_campaigns(site: Site, job: Job, console: Console) -> None:
     Raises CampaignFailedError naming what failed, AuditFailedError where it is the audit alone.
     """
     found, broken = load_campaigns(site.layout.home)
+    if job.campaign:
+        found, broken = [load_campaign(site.layout.home, job.campaign)], []
     for error in broken:
         console.print(f"[red]left out:[/] {error}")
     failed = run_each(site, job, console, found)

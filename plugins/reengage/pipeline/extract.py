@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -32,6 +33,8 @@ from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete
 from reengage.sql import load_sql
 
+_OF_THE_TEXT = {"42601", "42702", "42703", "42803", "42P01"}
+"""SQLSTATE of what is wrong with a statement's text: its syntax, a column, grouping, a table."""
 ENVELOPE = (
     "patient_key",
     "recipient",
@@ -70,7 +73,7 @@ def extract(run: Run) -> Extracted:
     """
     key = run.data_key
     with _connected(run) as source, run.store.begin() as sink, ExitStack() as stack:
-        with _answering():
+        with _answering(run):
             counted = stack.enter_context(counting(source, run))
             remember_warehouse(source, run)
         _forget(sink, run)
@@ -88,7 +91,7 @@ def extract(run: Run) -> Extracted:
                 parts += 1
                 patients += len(staged)
         kept = keep_decided(sink, run)
-        with _answering():
+        with _answering(run):
             living, inactive = counted()
         counts = Extracted(living, inactive, asked + kept, eligible + kept, parts)
         loaded_at = source.execute(text("SELECT max(loaded_at) FROM contract.load")).scalar()
@@ -129,12 +132,12 @@ def candidate_statement(campaign: Campaign, contract: Contract, home: Path) -> s
 
 
 def _connected(run: Run) -> Connection:
-    with _answering():
+    with _answering(run):
         return run.warehouse.connect()
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _answering(run: Run) -> Iterator[None]:
     """What the warehouse may fail with, in words; a driver's own text may quote a row."""
     try:
         yield
@@ -145,17 +148,31 @@ def _answering() -> Iterator[None]:
         ) from None
     except ProgrammingError as error:
         raise SourceDataError(
-            f"the warehouse refuses the extraction ({type(error.orig).__name__}): a view or column"
-            " of the contract is missing, has another type or may not be read;"
+            f"the warehouse refuses the extraction ({_said(error)}): mend"
+            f" sql/extract/{run.campaign.audience} where the fault is in it; else a view or column"
+            " of the contract is missing, has another type or may not be read, and"
             " `python -m reengage warehouse check` says which"
         ) from None
+
+
+def _said(error: ProgrammingError) -> str:
+    """What a statement is refused for; in words where they can tell of its own text only.
+
+    Of these faults PostgreSQL knows before it reads a row, and values come as parameters: it names
+    a word of the SQL, or a column that it lacks.
+    """
+    kind = type(error.orig).__name__
+    if getattr(error.orig, "sqlstate", None) not in _OF_THE_TEXT:
+        return kind
+    diagnosis: Any = getattr(error.orig, "diag", None)
+    return f"{kind}: {diagnosis.message_primary}" if diagnosis else kind
 
 
 def _candidates(source: Connection, run: Run) -> Iterator[list[staging.Row]]:
     """The candidates by the patient's key, part by part. Refuses one who comes twice."""
     statement = candidate_statement(run.campaign, run.contract, run.settings.home)
     last = None
-    with _answering():
+    with _answering(run):
         # All rows will be read: not the plan that has the first ones soonest.
         source.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
         result = source.execution_options(yield_per=staging.PART_PATIENTS).execute(

@@ -36,9 +36,28 @@ JOB = $(if $(DATA),--data "$(DATA)") $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(fi
 portal: .venv/.locked ## Serve patients on this machine: letters, opting out, preferences
 	@$(PY) -m reengage portal
 
+.PHONY: up
+up: env ## Build and start the containers of docker-compose.yaml, making what is missing of .env
+	@$(COMPOSE) build prepare
+	@$(COMPOSE) up -d $(SCALE)
+	@$(COMPOSE) ps
+
+.PHONY: env
+env: ## Make what is missing of the containers' secrets: .env and worker.env, mode 0600
+	@PYTHONPATH=plugins $(PYTHON) -m reengage.deploy.env_file
+
+# Version 2 where docker has it, else the older command.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+SCALE = $(if $(WORKERS),--scale worker=$(WORKERS))
+
 .PHONY: down
-down: .venv/.locked ## Stop whatever a run or the UI left running
-	@$(PY) -m reengage down
+down: ## Stop whatever a run, the UI or `make up` left running; data and keys stay
+	@[ ! -x $(PY) ] || $(PY) -m reengage down
+	@[ ! -e .env ] || ! docker info >/dev/null 2>&1 || $(COMPOSE) down --remove-orphans
+
+.PHONY: test-compose
+test-compose: .venv/.locked ## Bring the containers up, kill a worker in mid-campaign, compare every letter
+	@REENGAGE_COMPOSE=1 $(PY) -m pytest -q -s -n0 tests/stack
 
 .PHONY: test
 test: .venv/.locked ## Set up and run every test, apart from the long ones

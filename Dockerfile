@@ -5,23 +5,28 @@
 ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.11
 FROM ${AIRFLOW_IMAGE}
 
-USER airflow
-COPY --chown=airflow:0 requirements.txt /opt/reengage/requirements.txt
-RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes \
-      -r /opt/reengage/requirements.txt \
- && pip check
-
-COPY --chown=airflow:0 campaigns /opt/reengage/campaigns
-COPY --chown=airflow:0 dags /opt/reengage/dags
-COPY --chown=airflow:0 expectations /opt/reengage/expectations
-COPY --chown=airflow:0 plugins /opt/reengage/plugins
-COPY --chown=airflow:0 sql /opt/reengage/sql
-COPY --chown=airflow:0 templates /opt/reengage/templates
-COPY --chown=airflow:0 deploy/compose/vendors.dev.yaml /opt/reengage/deploy/vendors.dev.yaml
-COPY --chown=airflow:0 docs/sample-agreement.txt /opt/reengage/docs/sample-agreement.txt
-COPY --chown=airflow:0 jurisdictions.yaml practice.yaml vendors.yaml /opt/reengage/
-
+# An environment of its own, exactly the lock: what the official image has besides is not in it. It
+# belongs to root, so that no process can change what it runs, and there is no pip in it.
 USER root
+COPY requirements.txt requirements-uv.txt /opt/reengage/
+RUN python -m venv /tmp/uv && python -m venv --without-pip /opt/venv \
+ && /tmp/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes \
+      -r /opt/reengage/requirements-uv.txt \
+ && export VIRTUAL_ENV=/opt/venv UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
+ && /tmp/uv/bin/uv pip sync --no-cache --compile-bytecode --require-hashes /opt/reengage/requirements.txt \
+ && /tmp/uv/bin/uv pip check && rm -rf /tmp/uv
+ENV PATH=/opt/venv/bin:$PATH VIRTUAL_ENV=/opt/venv
+
+COPY campaigns /opt/reengage/campaigns
+COPY dags /opt/reengage/dags
+COPY expectations /opt/reengage/expectations
+COPY plugins /opt/reengage/plugins
+COPY sql /opt/reengage/sql
+COPY templates /opt/reengage/templates
+COPY deploy/compose/vendors.dev.yaml /opt/reengage/deploy/vendors.dev.yaml
+COPY docs/sample-agreement.txt /opt/reengage/docs/sample-agreement.txt
+COPY jurisdictions.yaml practice.yaml vendors.yaml /opt/reengage/
+
 # Empty directories with the owner that a new volume takes over; none is writable for others.
 RUN install -d -m 0700 -o airflow -g root \
       /var/lib/reengage/keys /var/lib/reengage/journal /var/lib/reengage/checkpoints \

@@ -69,6 +69,11 @@ long: .venv/.locked ## Run the long tests: whole runs in Airflow, disturbed in e
 
 SHARED_OUT = -n 3 --dist loadscope --no-loadscope-reorder
 
+.PHONY: test-kubernetes
+test-kubernetes: .venv/.locked ## Render the official chart (CHART=dir, helm) with our values, check all manifests
+	@.venv/bin/uv pip install --quiet --target var/kubernetes kubernetes-validate==1.37.0
+	@REENGAGE_CHART="$(CHART)" PYTHONPATH=var/kubernetes $(PY) -m pytest -q -n0 tests/deploy/test_kubernetes.py
+
 .PHONY: mutations
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red
 	@REENGAGE_EVERY_MUTANT=1 $(PY) -m pytest -q -s tests/pipeline/test_mutations.py
@@ -99,7 +104,7 @@ fix: .venv/.locked ## Repair style, write the files that are generated from code
 	@$(PY) -m reengage generate
 
 .PHONY: bench
-bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes or portal
+bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes, portal or scale
 	@$(PY) bench/$(WHAT).py
 
 .PHONY: lock

@@ -81,7 +81,8 @@ def _ensure_debian() -> None:
         shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
         archive = subprocess.Popen(["tar", "-C", scratch, "-c", "."], stdout=subprocess.PIPE)
         subprocess.run(
-            ["docker", "import", "--change", f"ENV PIP_CERT={AUTHORITIES}", "-", BASE],
+            ["docker", "import", "--change",
+             f"ENV PIP_CERT={AUTHORITIES} SSL_CERT_FILE={AUTHORITIES}", "-", BASE],
             stdin=archive.stdout, capture_output=True, check=True,
         )  # fmt: skip
         archive.wait()

@@ -58,7 +58,7 @@ SERVICES: Mapping[str, Service] = {
 }
 
 
-def ensure(directory: Path, now: datetime, *, system: Path | None) -> bool:
+def ensure(directory: Path, now: datetime, *, system: Path) -> bool:
     """Certificates for all services below `directory`; whether they had to be made.
 
     `system` is the file of the public authorities. Raises ConfigurationError when it is missing.
@@ -110,7 +110,11 @@ def _issue(
     _write(directory / one.key, private, secret)
     if one.keystore:
         store = pkcs12.serialize_key_and_certificates(
-            one.names[0].encode(), key, certificate, [ca], BestAvailableEncryption(_KEYSTORE_PASSWORD)
+            one.names[0].encode(),
+            key,
+            certificate,
+            [ca],
+            BestAvailableEncryption(_KEYSTORE_PASSWORD),
         )
         _write(directory / "keystore.p12", store, secret)
     # The last one: where it is there, the others are.
@@ -130,9 +134,7 @@ def _lasts(path: Path, now: datetime) -> bool:
     return certificate.not_valid_after_utc - now >= RENEW
 
 
-def _public_authorities(system: Path | None) -> bytes:
-    if system is None:
-        return b""
+def _public_authorities(system: Path) -> bytes:
     try:
         return system.read_bytes().rstrip() + b"\n"
     except OSError as error:

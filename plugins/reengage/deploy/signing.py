@@ -2,7 +2,7 @@
 
 Ed25519 (RFC 8037). Who has `private.pem` can issue a token of any task or person: the api-server
 and the scheduler, never a worker. `jwks.json` (RFC 7517) holds the public half under its RFC 7638
-thumbprint, as Airflow names it.
+thumbprint, as Airflow names it. `python -m reengage.deploy.signing DIR` makes both.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -48,3 +49,8 @@ def jwk(public: bytes) -> dict[str, str]:
 
 def _base64url(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True, mode=0o700)
+    ensure(Path(sys.argv[1]))

@@ -67,7 +67,7 @@ def pods(found: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*spec.get("initContainers", []), *spec["containers"]]
+    return [*(spec.get("initContainers") or []), *spec["containers"]]
 
 
 def secrets_of(spec: dict[str, Any]) -> set[str]:
@@ -148,3 +148,12 @@ def test_a_task_sees_no_secret_of_airflows(rendered: list[dict[str, Any]]) -> No
 def test_the_chart_makes_no_secret_with_a_default(rendered: list[dict[str, Any]]) -> None:
     made = [one for one in rendered if one["kind"] == "Secret"]
     assert [one["metadata"]["name"] for one in made if one.get("data") or one.get("stringData")] == []
+
+
+def test_tasks_ask_the_api_server_that_the_chart_makes(rendered: list[dict[str, Any]]) -> None:
+    values = yaml.safe_load((FILES / "values.yaml").read_text(encoding="utf-8"))
+    host = values["config"]["core"]["execution_api_server_url"].split("/")[2].split(":")[0]
+    services = {one["metadata"]["name"] for one in rendered if one["kind"] == "Service"}
+    assert host in services
+    ours = next(spec for name, spec in pods(rendered) if name == host)
+    assert "AIRFLOW__API__SSL_CERT" in str(ours)

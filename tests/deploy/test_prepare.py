@@ -1,4 +1,4 @@
-"""What `prepare` makes: certificates that services can show each other, the key that signs tokens."""
+"""What `prepare` makes: certificates for services to show each other, the key that signs tokens."""
 
 from __future__ import annotations
 
@@ -84,11 +84,13 @@ def test_keys_are_read_by_their_service_only_and_the_authoritys_is_nowhere(prepa
 
 
 def test_what_is_sound_is_kept_and_what_ends_soon_is_made_anew_all_together(prepared: Path) -> None:
-    assert again(prepared) == []
-    tls, now = prepared / "tls", datetime.now(UTC)
+    tls, system = prepared / "tls", prepared / "system.pem"
+    (tls / "redis" / "cert.pem").unlink()
+    long_ago = datetime.now(UTC) - certificates.VALID + certificates.RENEW - timedelta(days=1)
+    assert certificates.ensure(tls, long_ago, system=system)
     before = (tls / "ca" / "ca.pem").read_bytes()
-    soon = now + certificates.VALID - certificates.RENEW + timedelta(days=1)
-    assert certificates.ensure(tls, soon, system=prepared / "system.pem")
+    assert not certificates.ensure(tls, long_ago, system=system)
+    assert again(prepared) != []
     assert (tls / "ca" / "ca.pem").read_bytes() != before
     assert shaken(tls, "redis", "redis")
 

@@ -1,4 +1,4 @@
-"""The stack is brought up once for all of its tests; skipped, with the reason, where it cannot be."""
+"""The stack, brought up once for all of its tests; skipped, with the reason, where it cannot be."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from stack import images
 from stack import stack as stacks
 from stack.engine import NoEngineError, engine

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from reengage.settings import HOME
+
 from stack.engine import NoEngineError, docker
 
 FILES = Path(__file__).parent / "images"

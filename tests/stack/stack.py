@@ -17,6 +17,7 @@ from reengage.deploy import env_file
 from reengage.embedded.client import AirflowClient
 from reengage.embedded.processes import free_port
 from reengage.settings import HOME
+
 from stack.engine import docker
 
 PROJECT = "reengage-test"

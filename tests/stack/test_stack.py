@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from reengage.embedded.processes import wait_until
+
 from stack.engine import docker
 from stack.stack import Stack
 

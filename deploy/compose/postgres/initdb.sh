@@ -30,7 +30,8 @@ CREATE DATABASE store OWNER store_owner;
 CREATE DATABASE warehouse OWNER loader;
 CREATE DATABASE marquez OWNER marquez;
 REVOKE ALL ON DATABASE airflow, store, warehouse, marquez, postgres FROM PUBLIC;
-GRANT CONNECT ON DATABASE store TO tasks, portal, reporter;
--- TEMPORARY: the gate joins keys in the session, in tables of its own that end with it.
+GRANT CONNECT ON DATABASE store TO portal, reporter;
+-- TEMPORARY: tasks join keys within a session, in tables that end with it.
+GRANT CONNECT, TEMPORARY ON DATABASE store TO tasks;
 GRANT CONNECT, TEMPORARY ON DATABASE warehouse TO extractor;
 SQL

@@ -43,7 +43,7 @@ def _airflow(*arguments: str, answers: str = "") -> None:
     )
     if done.returncode:
         raise StoreError(
-            f"`airflow {' '.join(arguments[:2])}` failed with {done.returncode}; its output is above"
+            f"`airflow {' '.join(arguments[:2])}` gave {done.returncode}; its output is above"
         )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 HOME = Path(os.environ.get("REENGAGE_ENGINE") or "/var/tmp/reengage-engine")
 START_SECONDS = 60.0
+"""A killed engine's containers are looked after first."""
 
 
 class NoEngineError(Exception):
@@ -68,5 +69,9 @@ def engine() -> Iterator[None]:
         yield
     finally:
         child.send_signal(signal.SIGTERM)
-        child.wait(60)
+        try:
+            child.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)  # and its containerd, in the same group
+            child.wait()
         del os.environ["DOCKER_HOST"]

@@ -118,6 +118,7 @@ def running(scratch: Path, *, workers: int) -> Iterator[Stack]:
     """The stack, built and healthy; its containers and volumes are gone at the end."""
     variables = write_files(scratch)
     try:
+        compose(variables, "down", "-v", "--remove-orphans", check=False)  # a killed test's
         compose(variables, "build", "prepare")
         compose(variables, "up", "-d", "--scale", f"worker={workers}")
         address = f"https://localhost:{variables['AIRFLOW_LISTEN'].rpartition(':')[2]}"
@@ -131,4 +132,4 @@ def running(scratch: Path, *, workers: int) -> Iterator[Stack]:
     finally:
         os.environ.pop("SSL_CERT_FILE", None)
         if os.environ.get("REENGAGE_COMPOSE_KEEP") != "1":
-            compose(variables, "down", "-v", "--remove-orphans", check=False)
+            compose(variables, "down", "-v", "--timeout", "10", check=False)

@@ -24,6 +24,8 @@ PROJECT = "reengage-test"
 RATE = 40
 """Letters a second that the test's relay takes: slow enough to kill a worker among them."""
 HEARTBEAT_SECONDS = 20
+QUEUED_SECONDS = 90
+"""Longer than a chunk waits for a slot in the test."""
 
 
 @dataclass
@@ -108,6 +110,7 @@ def write_files(scratch: Path) -> dict[str, str]:
         "TEST_FILES": str(scratch),
         "SAMPLE_PATIENTS": os.environ.get("REENGAGE_COMPOSE_PATIENTS", "12000"),
         "TASK_HEARTBEAT_TIMEOUT": str(HEARTBEAT_SECONDS),
+        "TASK_QUEUED_TIMEOUT": str(QUEUED_SECONDS),
         "REENGAGE_IMAGE": "reengage:test",
         **{name: f"127.0.0.1:{port}" for name, port in ports.items()},
     }

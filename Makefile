@@ -13,7 +13,7 @@ WHAT ?= overhead
 	  || { echo "Python lacks venv or its pip: apt-get install python3-venv"; exit 1; }
 	@echo "installing the locked requirements"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	@VIRTUAL_ENV="$(CURDIR)/.venv" .venv/bin/uv pip sync --quiet --require-hashes \
+	@VIRTUAL_ENV="$(CURDIR)/.venv" .venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes \
 	  requirements.txt requirements-dev.txt requirements-uv.txt
 	@echo "$(CURDIR)/plugins" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reengage.pth"
 	@touch $@
@@ -78,9 +78,22 @@ test-kubernetes: .venv/.locked ## Render the official chart (CHART=dir, helm) wi
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red
 	@REENGAGE_EVERY_MUTANT=1 $(PY) -m pytest -q -s tests/pipeline/test_mutations.py
 
+.PHONY: backup
+backup: .venv/.locked ## Back up the store, and apart from it the keys (TO=dir KEYS=dir)
+	@$(PY) -m reengage backup $(if $(TO),--to "$(TO)") $(if $(KEYS),--keys "$(KEYS)")
+
+.PHONY: restore
+restore: .venv/.locked ## Bring a store that was lost back (FROM=dir KEYS=dir EVIDENCE="log dir")
+	@$(PY) -m reengage restore $(if $(FROM),"$(FROM)") $(if $(KEYS),--keys "$(KEYS)") \
+	  $(if $(EVIDENCE),--evidence $(EVIDENCE))
+
+.PHONY: drill
+drill: .venv/.locked ## Lose a store of N=1500 letters and bring it back; prints the log
+	@REENGAGE_DRILL="$(or $(N),1500)" $(PY) -m pytest -q -s tests/test_backup.py -k drill
+
 .PHONY: chaos
-chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one)
-	@PYTHONPATH=tests $(PY) -m chaos \
+chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one, JOBS=2)
+	@PYTHONPATH=tests $(PY) -m chaos $(if $(JOBS),--jobs "$(JOBS)") \
 	  $(if $(SEED),--first "$(SEED)" --rounds 1 --tell,--rounds "$(or $(N),100)")
 
 .PHONY: lint
@@ -89,7 +102,7 @@ lint: .venv/.locked ## Check style, types, and that generated files and the lock
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m reengage generate --check
-	@mkdir -p var && $(foreach name,requirements requirements-dev, \
+	@mkdir -p var && $(foreach name,requirements requirements-dev requirements-audit, \
 	  cp $(name).txt var/$(name).txt && $(COMPILE) $(name).in -o var/$(name).txt && \
 	  diff -q $(name).txt var/$(name).txt >/dev/null || \
 	  { echo "$(name).txt is out of date; run make lock"; exit 1; };)
@@ -104,13 +117,38 @@ fix: .venv/.locked ## Repair style, write the files that are generated from code
 	@$(PY) -m reengage generate
 
 .PHONY: bench
-bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes, portal or scale
+bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes, portal, reports or scale
 	@$(PY) bench/$(WHAT).py
 
 .PHONY: lock
-lock: .venv/.locked ## Compile requirements.in and requirements-dev.in with hashes
+lock: .venv/.locked ## Compile the requirements' .in files with hashes
 	@$(COMPILE) requirements.in -o requirements.txt
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) requirements-audit.in -o requirements-audit.txt
+
+AUDIT := var/audit
+SYNC = VIRTUAL_ENV="$(CURDIR)/$(1)" .venv/bin/uv pip sync --quiet --require-hashes
+
+$(AUDIT)/.locked: requirements-audit.txt .venv/.locked
+	@.venv/bin/uv venv --quiet --allow-existing --python $(PY) $(AUDIT)
+	@$(call SYNC,$(AUDIT)) requirements-audit.txt
+	@touch $@
+
+.PHONY: sbom
+sbom: $(AUDIT)/.locked ## Write var/sbom.json (CycloneDX) and var/licences.txt of what production installs
+	@.venv/bin/uv venv --quiet --allow-existing --python $(PY) var/production
+	@$(call SYNC,var/production) requirements.txt
+	@$(AUDIT)/bin/cyclonedx-py environment --output-reproducible --of JSON -o var/sbom.json \
+	  var/production/bin/python
+	@$(PY) -m reengage.cli.supply licences < var/sbom.json > var/licences.txt
+	@cut -d: -f1 var/licences.txt
+
+.PHONY: audit-deps
+audit-deps: $(AUDIT)/.locked ## Look for known vulnerabilities of every locked package
+	@if $(PY) -m reengage.cli.supply reachable; then for name in requirements requirements-dev; do \
+	  $(AUDIT)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off \
+	    -r $$name.txt -f json -o var/$$name.audit.json || true; \
+	  $(PY) -m reengage.cli.supply audited < var/$$name.audit.json || exit 1; done; fi
 
 .PHONY: clean
 clean: ## Remove what was made here: .venv, var and this checkout's keys

@@ -17,9 +17,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from reengage import store
-from reengage.embedded import postgres
+from reengage.embedded import installation, postgres
 from reengage.embedded.relay import RelayProcess
-from reengage.keys import ensure_keyring
+from reengage.keys import ensure_keyring, open_keyring
 from reengage.pipeline.preflight import preflight
 from reengage.settings import HOME, Settings
 from sqlalchemy import create_engine, text
@@ -69,7 +69,11 @@ class Site:
     def open(self, warehouse: Warehouse, database: str, campaign: str, day: date) -> UUID:
         """Preflight of a live run of `day`."""
         run_id = uuid4()
-        preflight(self.settings(warehouse, database, day), campaign, run_id, "bench")
+        settings = self.settings(warehouse, database, day)
+        installation.approve(
+            store.connect(settings.store_url), HOME, open_keyring(settings.keyring)
+        )
+        preflight(settings, campaign, run_id, "bench")
         return run_id
 
     def task(

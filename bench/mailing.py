@@ -25,10 +25,10 @@ from uuid import UUID, uuid4
 import psutil
 from reengage import store
 from reengage.contract import load_contract
-from reengage.embedded import postgres
+from reengage.embedded import installation, postgres
 from reengage.embedded.home import copy_home
 from reengage.errors import StoreError
-from reengage.keys import ensure_keyring
+from reengage.keys import ensure_keyring, open_keyring
 from reengage.pipeline.extract import extract
 from reengage.pipeline.letter import write_letters
 from reengage.pipeline.plan import Chunk, plan
@@ -273,6 +273,8 @@ def planned(base: Path, letters: int, trust: Path, port: int) -> Iterator[Mailin
             relay_trust=trust,
             pinned_now=noon(DAY),
         )
+        keyring = open_keyring(settings.keyring)
+        installation.approve(store.connect(settings.store_url), home, keyring)
         run = preflight(settings, CAMPAIGN, uuid4(), "bench")
         extract(run)
         with run.store.begin() as connection:

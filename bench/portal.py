@@ -43,8 +43,9 @@ ROLE = "patient_portal"
 ANSWER = {"birth_date": "1956-03-14", "second": "68102"}
 FACTOR = Factor(date(1956, 3, 14), "68102")
 PAGE = portal.Page("A letter", "word " * 600, "<p>word</p>" * 1500)
-MOST_OVER_THE_HASH = 2.5
-"""p95 as a multiple of what the hashes alone take on all cores."""
+MOST_OVER_THE_HASH = 1.5
+"""p95 as a multiple of what the hashes alone take on all cores: what else a pick-up costs, of the
+service, the store and the client on the same cores, may be half of its hash."""
 ECHO = """
 from fastapi import FastAPI, Request
 app = FastAPI()
@@ -80,7 +81,7 @@ def main() -> int:
             }
             with engine.begin() as connection:
                 store.require_keyring(connection, keyring)
-            command = ["-m", "reengage", "portal"]
+            command = ["-m", "reengage", "portal", "--behind-proxy", "127.0.0.1"]
             with _serving(command, environment, base / "portal.log") as address:
                 for _ in range(ROUNDS):
                     letters = _leave(engine, keyring)

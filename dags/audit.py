@@ -2,6 +2,7 @@
 
     verify → checkpoint → archive
     verify → reconcile
+    remind
 
 `verify` derives the ledger again from its bytes and compares it with every checkpoint. `checkpoint`
 signs what it is now, `archive` copies it to where nothing is written twice, `reconcile` compares it
@@ -17,6 +18,8 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 from reengage import audit_operators as task
+from reengage.notifiers import ON_FAILURE
+from reengage.roles import DAG_ACCESS
 
 LEDGER = Asset("reengage://store/ledger")
 CHECKPOINTS = Asset("reengage://checkpoints")
@@ -38,12 +41,14 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,  # an audit that nobody switched on would tell nobody
+    access_control=DAG_ACCESS,
     tags=["reengage", "audit"],
     params=PARAMS,
     default_args={
         "owner": "compliance",
         "retries": 2,
         "retry_delay": timedelta(minutes=1),
+        "on_failure_callback": ON_FAILURE,
         "execution_timeout": timedelta(hours=2),
     },
 ):
@@ -55,6 +60,7 @@ with DAG(
     reconcile = task.ReconcileOperator(
         task_id="reconcile", trigger_rule="all_done", inlets=[LEDGER]
     )
+    task.RemindOperator(task_id="remind")
 
     verify >> checkpoint >> archive
     verify >> reconcile

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable
 from reengage import audit_operators as task
+from reengage.roles import DAG_ACCESS
 from reengage.settings import mirror_url
 
 if mirror_url():
@@ -25,6 +26,7 @@ if mirror_url():
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
+        access_control=DAG_ACCESS,
         tags=["reengage", "audit"],
         # The next run is the retry.
         default_args={"owner": "data-engineering", "execution_timeout": timedelta(minutes=30)},

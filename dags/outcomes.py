@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 from reengage import outcomes_operators as task
+from reengage.notifiers import ON_FAILURE
 
 PATIENTS = Asset("reengage://warehouse/contract")
 KNOWN = Asset("reengage://store/outcomes/known")
@@ -44,6 +45,7 @@ with DAG(
         "owner": "data-engineering",
         "retries": 2,
         "retry_delay": timedelta(minutes=5),
+        "on_failure_callback": ON_FAILURE,
         "execution_timeout": timedelta(hours=2),
     },
 ):

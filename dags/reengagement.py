@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 from reengage import operators as task
 from reengage.campaigns import load_campaigns
+from reengage.notifiers import ON_FAILURE, deadline
+from reengage.roles import DAG_ACCESS
 from reengage.settings import HOME
 
 PATIENTS = Asset("reengage://warehouse/contract")
@@ -24,6 +26,7 @@ DEFAULT_ARGS = {
     "retries": 2,
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": True,
+    "on_failure_callback": ON_FAILURE,
     "execution_timeout": timedelta(hours=2),
 }
 PARAMS = {
@@ -49,8 +52,10 @@ for campaign in load_campaigns(HOME)[0]:
         start_date=datetime(2024, 1, 1),  # noqa: DTZ001 - Airflow reads it in the timetable's zone
         catchup=False,
         max_active_runs=1,
+        access_control=DAG_ACCESS,
         tags=["reengage", campaign.purpose],
         params=PARAMS,
+        deadline=deadline(HOME),
         default_args={**DEFAULT_ARGS, "campaign": campaign.slug},
     ):
         preflight = task.PreflightOperator(task_id="preflight")

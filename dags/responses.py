@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable
 from reengage import responses_operators as task
+from reengage.notifiers import ON_FAILURE
 
 SUPPRESSIONS = Asset("reengage://store/suppression")
 OPT_OUTS = Asset("reengage://store/opt_out")
@@ -35,6 +36,7 @@ with DAG(
         "owner": "data-engineering",
         "retries": 2,
         "retry_delay": timedelta(minutes=1),
+        "on_failure_callback": ON_FAILURE,
         "execution_timeout": timedelta(minutes=50),
         "outlets": [SUPPRESSIONS, OPT_OUTS],
     },

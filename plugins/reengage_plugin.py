@@ -1,12 +1,16 @@
 """The only file that Airflow's plugin scanner reads here (see .airflowignore).
 
+Mounts the reports in Airflow's UI: an item of the menu, and a tab on the campaigns' DAGs and runs.
+The app has its own guard, as Airflow gives a plugin's none. Only the api-server makes it.
+
 Puts the reason of a failed task on its DAG run as the note, where whoever opens the run in the UI
 sees it first. The reason is a text of ours, free of patient data by construction (operators.py).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
@@ -36,8 +40,53 @@ class NoteOfFailure:
             dag_run.note = "\n".join(list(reasons)[:5])[:1000]
 
 
+class Reports:
+    """The app of the reports, made when somebody first opens it: schedulers and tasks never do."""
+
+    def __init__(self) -> None:
+        self._app: Any = None
+        self._making = Lock()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        if self._app is None:
+            from starlette.concurrency import run_in_threadpool
+
+            await run_in_threadpool(self._make)
+        await self._app(scope, receive, send)
+
+    def _make(self) -> None:
+        with self._making:
+            if self._app is None:
+                from reengage.reports.app import build_app
+
+                self._app = build_app()
+
+
 class ReengagePlugin(AirflowPlugin):
     """What reengage adds to Airflow besides its DAGs."""
 
     name = "reengage"
     listeners = [NoteOfFailure()]  # noqa: RUF012 - the form that Airflow asks for
+    fastapi_apps = [{"app": Reports(), "url_prefix": "/reengage", "name": "Re-engagement reports"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Reports",
+            "href": "reengage/",  # without the slash Airflow answers with its own front page
+            "url_route": "reengage",
+            "destination": "nav",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Re-engagement",
+            "href": "reengage/dags/{DAG_ID}",
+            "url_route": "reengage-campaign",
+            "destination": "dag",
+        },
+        {
+            "name": "Re-engagement",
+            "href": "reengage/dags/{DAG_ID}/runs/{RUN_ID}",
+            "url_route": "reengage-run",
+            "destination": "dag_run",
+        },
+    ]

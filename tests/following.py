@@ -25,7 +25,7 @@ from sqlalchemy import Engine, create_engine, text
 
 EDUCATION = "health_education"
 _VARIANTS = "variants: {experiment: try, weights: {plain: 1, warm: 1}, horizon_days: 30}\n"
-REPORT = ("published", "outcome", "effect", "return_curve", "experiment")
+REPORT = ("told", "published", "outcome", "effect", "return_curve", "experiment")
 
 
 def enrolled(practice: Practice, now: datetime, campaign: str = EDUCATION) -> Run:
@@ -95,7 +95,7 @@ class Many:
         *,
         seed: int = 1,
         begun: date = date(2026, 1, 1),
-        days: int = 60,
+        days: int = 59,
         rates: dict[str, float] | None = None,
         variants: dict[str, float] | None = None,
     ) -> Many:
@@ -194,7 +194,7 @@ _FOLLOW_UP = (
 _OUTCOME = (
     "INSERT INTO outcome (follow_up_id, known_on, returned_at, booked_at, appointment_at, kept)"
     " SELECT follow_up_id, :known_on, :returned_at, :booked_at, :returned_at, true FROM follow_up"
-    " WHERE patient = :patient"
+    " WHERE campaign = 'health_education' AND patient = :patient"
 )
 
 

@@ -32,7 +32,8 @@ class Mailed:
 
     def letter(self, key: str) -> dict[str, object]:
         [row] = self.practice.rows(
-            "SELECT * FROM letter WHERE letter_id = CAST(:id AS uuid)", id=self.letters[key].envid
+            "SELECT * FROM letter WHERE letter_id = CAST(:id AS uuid)",
+            id=self.letters[key].letter_id,
         )
         return row
 

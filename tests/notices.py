@@ -36,6 +36,11 @@ class Sent:
         )
 
     @property
+    def letter_id(self) -> str:
+        """Of our letter: what its ENVID says before the tag."""
+        return self.envid.partition("-")[0]
+
+    @property
     def message_id(self) -> str:
         return str(message_from_bytes(self.header.encode())["Message-ID"])
 

@@ -1,6 +1,9 @@
 """A portal that is up, in a process of its own, and letters that wait there.
 
-with open_portal(server, directory) as portal:
+They came there as any letter does: composed, sealed, and sent over TLS to the embedded relay; what
+a patient has of one is read from its notice in the relay's Maildir.
+
+with open_portal(server, relay_process, directory) as portal:
     one = portal.next()                     # a letter that no other test touches
     portal.open(one)                        # what its patient does: answers, fetches, unlocks
     portal.client.get(f"/m/{one.message_id}")
@@ -16,10 +19,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from itertools import count
+from mailbox import Maildir
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,7 @@ from reengage.embedded.certificates import Certificates, issue
 from reengage.embedded.home import copy_home
 from reengage.embedded.postgres import Postgres, ensure_member
 from reengage.embedded.processes import free_port, listens, wait_until
+from reengage.embedded.relay import RelayProcess
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
 from reengage.portal import keeper
@@ -174,9 +179,13 @@ def unknown_id() -> str:
 
 @contextmanager
 def open_portal(
-    server: Postgres, directory: Path, patients: int = 40, more: str = ""
+    server: Postgres, post: RelayProcess, directory: Path, patients: int = 40, more: str = ""
 ) -> Iterator[Portal]:
-    """A practice whose letters wait at the portal, and the portal's process."""
+    """A practice whose letters wait at the portal, and the portal's process.
+
+    `post` takes the letters; what the practice and the portal send from then on is the hostile
+    relay's, which can say no.
+    """
     home = _home(directory / "home", more)
     names = [f"portal_{part}_{os.getpid()}_{next(_DATABASES)}" for part in ("world", "store")]
     for name, template in zip(names, ("template1", "store"), strict=True):
@@ -190,10 +199,8 @@ def open_portal(
             key = f"p{number:02}"
             world.patient(key, medication={"name": f"{CANARY} {key}"})
         practice = Practice.create(world, server.url(names[1]), home, directory, relay)
-        run = practice.open(CAMPAIGN)
-        for chunk in practice.hurry(run):
-            send(run, chunk)
-        letters = sorted((_waiting(run, one.content) for one in relay.letters), key=lambda x: x.key)
+        run, arrived = _sent(practice, post)
+        letters = sorted((_waiting(run, one) for one in arrived), key=lambda x: x.key)
         assert len(letters) == patients
         certificates = _certificates(directory / "tls")
         log = directory / "portal.log"
@@ -217,6 +224,18 @@ def _home(directory: Path, more: str) -> Path:
     vendors.write_text(found, encoding="utf-8")
     load_practice.cache_clear()
     return home
+
+
+def _sent(practice: Practice, post: RelayProcess) -> tuple[Run, list[bytes]]:
+    """A run whose letters `post` took, and their files in its Maildir."""
+    relays = {"embedded": post.url}
+    settings = replace(practice.settings, relays=relays, relay_trust=post.ca)
+    run = replace(practice, settings=settings).open(CAMPAIGN)
+    box = Maildir(post.maildir, create=False)
+    before = set(box.keys())  # what other tests have sent
+    for chunk in replace(practice, settings=settings).hurry(run):
+        send(run, chunk)
+    return run, [box.get_bytes(key) for key in set(box.keys()) - before]
 
 
 def _waiting(run: Run, content: bytes) -> Waiting:
@@ -252,6 +271,7 @@ def _process(
     command = [
         sys.executable, "-m", "reengage", "portal", "--port", str(port),
         "--certificate", str(certificates.cert), "--key", str(certificates.key),
+        "--behind-proxy", "127.0.0.1",
     ]  # fmt: skip
     with log.open("wb") as output:
         process = subprocess.Popen(

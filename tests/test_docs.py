@@ -15,8 +15,9 @@ REASONS_OF_PYTHON = (
     "address_malformed", "field_unusable", "address_changed", "appointment_changed", "ambiguous",
     "medication_changed", "no_authorization", "no_part2_consent", "authorization_duplicate",
     "time_zone_unknown", "outside_send_window", "run_became_a_replay", "interrupted_after_attempt",
-    "stopped_by_breaker", "resolved_as_refused",
+    "stopped_by_breaker", "campaign_paused", "resolved_as_refused",
     "too_late", "restriction_since", "confidential_channel_since", "database_crashed",
+    "store_restored",
     "certificate_client_unknown", "no_signing_certificate", "no_safe_way", "certificate_changed",
     "address_lost", "portal_factor_missing",
     "seal_lapsed", *FAULTS,
@@ -51,7 +52,8 @@ def test_the_page_shows_the_catalogue_as_it_is() -> None:
     assert len(codes) == len(set(codes))
     waiting = {
         "outside_send_window", "run_became_a_replay", "interrupted_after_attempt",
-        "database_crashed", "stopped_by_breaker", "resolved_as_refused",
+        "database_crashed", "stopped_by_breaker", "campaign_paused", "resolved_as_refused",
+        "store_restored",
     }  # fmt: skip
     assert reasons() - waiting == {*codes, *NOTES}
 

@@ -1,24 +1,53 @@
-"""Retention (SEC-19, PRV-07): a month of decisions goes whole, six years after its last effect."""
+"""Retention (SEC-19, PRV-07): one table, what a rule holds for six years goes after them."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
+from reengage.cli.compliance import load_rules
 from reengage.errors import KeyringError
-from reengage.keys import ensure_keyring
-from reengage.retention import purge
-from sqlalchemy import create_engine, text
+from reengage.keys import Keyring, ensure_keyring
+from reengage.retention.months import kept_until, oldest_kept, purge
+from reengage.retention.sweep import Places, sweep
+from reengage.retention.table import HELD_FOR_SIX_YEARS, SIX_YEARS, TABLE, kept
+from reengage.settings import HOME, NAMES
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 MONTH = date(2020, 2, 1)
 LATER = date(2020, 3, 15)
 LAST_EFFECT = date(2020, 2, 29) + timedelta(days=60)
 """A letter of the month's last day, at the longest that one may be valid."""
+NOW = datetime.now(UTC)
+NO_PLACE = {
+    "ALERT_WEBHOOKS",
+    "HOME", "WAREHOUSE_URL", "STORE_URL", "RELAY_TRUST", "VENDORS_FILE", "PINNED_NOW", "MIRROR_URL",
+    "MIRROR_TOKEN", "ACTOR", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE", "RETURNS_STAFF",
+    "RETURNS_TRUST",
+}  # fmt: skip
+"""Settings that name nothing of ours that is kept: the project, other systems, other people's."""
 
 
-def months(store_url: str) -> list[str]:
-    with create_engine(store_url).connect() as connection:
+@pytest.fixture
+def engine(store_url: str) -> Iterator[Engine]:
+    engine = create_engine(store_url, poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Keyring:
+    return ensure_keyring(tmp_path / "keyring")
+
+
+def months(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
         return list(
             connection.execute(
                 text(
@@ -28,27 +57,199 @@ def months(store_url: str) -> list[str]:
         )
 
 
-def test_a_month_is_kept_six_years_and_then_goes_with_its_key(
-    store_url: str, tmp_path: Path
-) -> None:
-    keyring = ensure_keyring(tmp_path / "keyring")
-    engine = create_engine(store_url)
+def do(engine: Engine, *statements: str, **parameters: object) -> None:
     with engine.begin() as connection:
-        for day in (MONTH, LATER):
-            connection.execute(text("SELECT ensure_decision_month(:day)"), {"day": day})
-            connection.execute(text("SELECT ensure_decision_month(:day)"), {"day": day})
+        for statement in statements:
+            connection.execute(text(statement), parameters)
+
+
+def count(engine: Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def a_run(engine: Engine, day: date, *, state: str = "sent", dry: bool = False) -> UUID:
+    """A run with a letter, a batch, a step, a pause and a follow-up."""
+    run = uuid4()
+    said = {"run": run, "day": day, "state": state, "rehearsal": run if dry else None}
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO run (run_id, campaign, campaign_date, mode, dag_run_id, campaign_sha256,"
+            " vendor, baa_id, opened_at, shredded_at) VALUES"
+            " (:run, 'c', :day, 'live', 'd', '', 'v', 'b', :day, :day)",
+            "INSERT INTO letter (campaign, patient, period, run_id, campaign_date, sender_run_id,"
+            " chunk, state, message_id, sealed, template_sha256, expires_at, rehearsal,"
+            " composed_at)"
+            " VALUES ('c', CAST(:run AS text), 'x', :run, :day, :run, 0, :state, '<m>', 'sealed',"
+            " '', :day, :rehearsal, :day)",
+            "INSERT INTO batch_part (run_id, part, patients, sealed) VALUES (:run, 0, 1, 'sealed')",
+            "INSERT INTO step VALUES (:run, 'send', 0, 1, :day, :day, 'success')",
+            "INSERT INTO watch (run_id) VALUES (:run)",
+            "INSERT INTO follow_up (campaign, patient, period, run_id, part, campaign_date, arm,"
+            " begins_at, counts) VALUES ('c', CAST(:run AS text), 'x', :run, 0, :day, 'write',"
+            " :day, true)",
+        ):
+            connection.execute(text(statement), said)
+    return run
+
+
+# --- the table ---
+
+
+def test_nothing_that_a_rule_holds_for_six_years_goes_earlier() -> None:
+    for one in TABLE:
+        if set(one.rules) & set(HELD_FOR_SIX_YEARS) and one.name not in ("airflow_logs", "exports"):
+            assert one.term.for_good or one.term.years >= SIX_YEARS, one.name
+
+
+def test_the_rules_of_six_years_are_those_that_say_so_and_each_has_its_rows() -> None:
+    rules = load_rules(HOME).rules
+    says = {key for key, rule in rules.items() if "six years" in rule.must.lower()}
+    assert says == set(HELD_FOR_SIX_YEARS)
+    cited = {rule for one in TABLE for rule in one.rules}
+    assert says <= cited
+    assert cited <= set(rules)
+
+
+def test_every_table_of_the_store_has_its_row(engine: Engine) -> None:
+    with engine.connect() as connection:
+        found = connection.execute(
+            text(
+                "SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || relname"
+                " FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace"
+                " WHERE relkind IN ('r', 'p') AND NOT relispartition"
+                " AND n.nspname IN ('public', 'report')"
+            )
+        ).scalars()
+        told = [table for one in TABLE for table in one.tables]
+        assert sorted(found) == sorted(told)
+
+
+def test_every_place_that_a_setting_names_has_its_row() -> None:
+    told = {setting for one in TABLE for setting in one.settings}
+    assert told == set(NAMES) - NO_PLACE
+
+
+def test_names_are_unique_and_what_goes_by_age_says_by_whom() -> None:
+    names = [one.name for one in TABLE]
+    assert len(names) == len(set(names))
+    assert [one.name for one in TABLE if not one.term.for_good and one.by == "nothing"] == []
+
+
+# --- months of decisions ---
+
+
+def test_a_month_is_kept_six_years_and_then_goes_with_its_key(
+    engine: Engine, keyring: Keyring
+) -> None:
+    for day in (MONTH, MONTH, LATER):
+        do(engine, "SELECT ensure_decision_month(:day)", day=day)
     sealed = keyring.create_month_key(MONTH).seal(b"x", bound_to="here")
     keyring.create_month_key(LATER)
 
     assert purge(engine, keyring, LAST_EFFECT.replace(year=2026)) == []
-    assert months(store_url) == ["decision_2020_02", "decision_2020_03"]
+    assert months(engine) == ["decision_2020_02", "decision_2020_03"]
     assert keyring.month_key(MONTH).open(sealed, bound_to="here") == b"x"
 
     day = LAST_EFFECT.replace(year=2026) + timedelta(days=5)
     assert purge(engine, keyring, day) == [MONTH]
-    assert months(store_url) == ["decision_2020_03"]
+    assert months(engine) == ["decision_2020_03"]
     with pytest.raises(KeyringError, match="kept for as long as they had to be"):
         keyring.month_key(MONTH)
     assert purge(engine, keyring, day) == []
     keyring.month_key(LATER)
-    engine.dispose()
+
+
+def test_the_database_refuses_to_drop_a_month_that_is_not_over_and_the_key_stays(
+    engine: Engine, keyring: Keyring
+) -> None:
+    month = date(NOW.year - 5, 1, 1)
+    do(engine, "SELECT ensure_decision_month(:day)", day=month)
+    keyring.create_month_key(month)
+    for role in ("postgres", "reengage_tasks"):
+        with pytest.raises(DBAPIError, match="must be kept for six years"):
+            do(engine, f"SET LOCAL ROLE {role}", "SELECT drop_decision_month(:day)", day=month)
+    with pytest.raises(DBAPIError, match="must be kept for six years"):
+        purge(engine, keyring, date(NOW.year + 3, 1, 1))  # a clock that is ahead
+    assert keyring.has_month_key(month)
+    assert len(months(engine)) == 1
+
+
+def test_the_oldest_month_that_is_kept_is_the_one_after_the_last_that_goes() -> None:
+    for offset in range(0, 800, 7):
+        today = date(2026, 1, 1) + timedelta(days=offset)
+        oldest = oldest_kept(today)
+        assert kept_until(oldest) >= today
+        assert kept_until((oldest - timedelta(days=1)).replace(day=1)) < today
+
+
+# --- the sweep ---
+
+
+def test_what_is_over_goes_with_its_run_and_what_is_not_stays(
+    engine: Engine, keyring: Keyring
+) -> None:
+    old, young = date(2019, 5, 6), NOW.date() - timedelta(days=5 * 365)
+    a_run(engine, old)
+    a_run(engine, young)
+    doubtful = a_run(engine, old, state="unknown")
+    swept = sweep(engine, keyring, HOME, now=NOW, places=Places())
+    assert swept == {
+        "letters": 1, "follow_ups": 2, "runs": 1, "steps": 2, "batches": 2, "sealed_letters": 2,
+    }  # fmt: skip
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT campaign_date FROM run ORDER BY 1")).scalars().all()
+        assert list(left) == [old, young]
+        kept_letters = connection.execute(text("SELECT run_id FROM letter")).scalars().all()
+        assert doubtful in kept_letters
+        assert len(kept_letters) == 2
+    assert sweep(engine, keyring, HOME, now=NOW, places=Places()) == {}
+
+
+def test_the_role_of_the_tasks_may_do_all_of_it(engine: Engine, keyring: Keyring) -> None:
+    do(engine, "SELECT ensure_decision_month(:day)", day=MONTH)
+    keyring.create_month_key(MONTH)
+    a_run(engine, MONTH)
+    a_run(engine, NOW.date() - timedelta(days=100), state="rehearsed", dry=True)
+    tasks = create_engine(
+        engine.url, poolclass=NullPool, connect_args={"options": "-c role=reengage_tasks"}
+    )
+    swept = sweep(tasks, keyring, HOME, now=NOW, places=Places())
+    assert (swept["decisions"], swept["letters"], swept["rehearsals"]) == (1, 1, 1)
+    assert count(engine, "run") == 1
+
+
+def test_a_clock_that_is_ahead_removes_nothing_early(engine: Engine, keyring: Keyring) -> None:
+    a_run(engine, NOW.date() - timedelta(days=365))
+    swept = sweep(engine, keyring, HOME, now=NOW + timedelta(days=3650), places=Places())
+    assert "letters" not in swept
+    assert count(engine, "letter") == 1
+
+
+def test_what_a_key_still_opens_is_left_sealed(engine: Engine, keyring: Keyring) -> None:
+    run = a_run(engine, NOW.date() - timedelta(days=60))
+    keyring.create_data_key(run)
+    assert sweep(engine, keyring, HOME, now=NOW, places=Places()) == {}
+    keyring.destroy_data_key(run)
+    swept = sweep(engine, keyring, HOME, now=NOW, places=Places())
+    assert swept == {"batches": 1, "sealed_letters": 1}
+    with engine.connect() as connection:
+        assert bytes(connection.execute(text("SELECT sealed FROM letter")).scalar_one()) == b""
+
+
+def test_letters_in_the_clear_go_after_a_week_and_refused_events_after_three_months(
+    engine: Engine, keyring: Keyring, tmp_path: Path
+) -> None:
+    ages = {"rehearsed_files": tmp_path / "rehearsal", "refused_events": tmp_path / "spool/refused"}
+    for name, directory in ages.items():
+        (directory / "new").mkdir(parents=True)
+        for days in (kept(name).term.days - 1, kept(name).term.days + 1):
+            path = directory / "new" / f"{days}.eml"
+            path.write_bytes(b"x")
+            os.utime(path, ((NOW - timedelta(days=days)).timestamp(),) * 2)
+    (tmp_path / "spool" / "waiting.json").write_bytes(b"x")
+    os.utime(tmp_path / "spool" / "waiting.json", (0, 0))
+    places = Places(tmp_path / "rehearsal", tmp_path / "spool")
+    assert sweep(engine, keyring, HOME, now=NOW, places=places) == dict.fromkeys(ages, 1)
+    assert (tmp_path / "spool" / "waiting.json").exists()
+    assert sorted(path.name for path in tmp_path.rglob("*.eml")) == ["6.eml", "89.eml"]

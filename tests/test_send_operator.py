@@ -40,6 +40,7 @@ class Stage:
         patch("reengage.pipeline.breaker.question_of", lambda _: self.question)
         patch("reengage.pipeline.breaker.answer", lambda _, *said: self.answers.append(said))
         patch("airflow.sdk.execution_time.hitl.upsert_hitl_detail", self._ask)
+        patch("reengage.pipeline.approvals.require_approved", lambda *_: None)
         patch("reengage.pipeline.run.resume", lambda *_: SimpleNamespace())
         patch("reengage.pipeline.steps.record_step", lambda *_, **__: None)
         patch(operators, "read_settings", lambda: None)
@@ -74,12 +75,13 @@ def test_a_day_without_trouble_asks_nobody(stage: Stage, task: Callable[[int], A
 
 
 def test_the_chunk_that_met_it_asks_as_airflows_own_operator_does(
-    stage: Stage, task: Callable[[int], Any], operators: Any
+    stage: Stage, task: Callable[[int], Any]
 ) -> None:
     from airflow.providers.standard.operators.hitl import ApprovalOperator
+    from airflow.sdk.exceptions import TaskAwaitingInput
 
     stage.question, stage.sent = stage.make(), stage.paused
-    with pytest.raises(operators.TaskAwaitingInput) as raised:
+    with pytest.raises(TaskAwaitingInput) as raised:
         task(0).execute(context())
     assert (raised.value.method_name, raised.value.kwargs) == ("execute_complete", {"number": 2})
     assert raised.value.timeout == timedelta(hours=3)

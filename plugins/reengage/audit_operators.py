@@ -123,6 +123,20 @@ class ReconcileOperator(AuditOperator):
         return found.counts()
 
 
+class RemindOperator(AuditOperator):
+    """Tells staff what ends soon: agreements, the practice's certificate."""
+
+    anyway = True  # what ends soon ends all the same
+
+    def work(self, desk: Desk, context: Context) -> dict[str, int]:
+        """How many reminders there are, and how many of them are new and were told."""
+        from reengage.alerts.reminders import reminders
+        from reengage.alerts.tell import tell
+
+        found = reminders(desk.settings)
+        return {"reminders": len(found), "told": sum(bool(tell(desk.settings, o)) for o in found)}
+
+
 class MirrorOperator(AuditOperator):
     """Tells the lineage backend what it was not told yet; leaves no trail of its own."""
 

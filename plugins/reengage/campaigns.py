@@ -13,7 +13,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
 from pydantic import (
@@ -25,8 +25,9 @@ from pydantic import (
 )
 
 from reengage.contract import load_contract
-from reengage.delivery import Breaker, Retry, SendWindow
+from reengage.delivery import Breaker, Complaints, Retry, SendWindow
 from reengage.errors import ConfigurationError
+from reengage.practice import time_zones
 from reengage.settings import vendors_path
 from reengage.templates import check_template
 from reengage.variants import Variants
@@ -152,6 +153,10 @@ class Campaign(_Strict):
     breaker: Breaker | None = Field(
         Breaker(), description="when a run pauses itself until somebody approves; null = never"
     )
+    complaints: Complaints | None = Field(
+        Complaints(),
+        description="when nothing more is sent until somebody has looked; null = never",
+    )
     unknown_alert_days: Whole = Field(
         3, ge=0, le=60, description="days until the audit reports a letter that is still `unknown`"
     )
@@ -177,7 +182,7 @@ class Campaign(_Strict):
     @field_validator("time_zone")
     @classmethod
     def _is_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in time_zones():
             raise ValueError("no IANA time zone of this name; write e.g. America/Chicago")
         ZoneInfo(value)
         return value

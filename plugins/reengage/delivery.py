@@ -1,8 +1,8 @@
 """Delivery: when and how fast letters may leave, how often one is tried, when a run pauses itself.
 
-Values of the campaign's file (`send_window`, `retry`, `breaker`) and of the vendor's entry
-(`rate`). What is counted against them lies in the store (pipeline.pacing, pipeline.retry,
-pipeline.breaker).
+Values of the campaign's file (`send_window`, `retry`, `breaker`, `complaints`) and of the vendor's
+entry (`rate`). What is counted against them lies in the store (pipeline.pacing, pipeline.retry,
+pipeline.breaker, pipeline.complaints).
 """
 
 from __future__ import annotations
@@ -130,4 +130,18 @@ class Breaker(_Strict):
     )
     errors: Share = Field(
         default=0.5, description="share of letters put off, lost or unknown at which it pauses"
+    )
+
+
+class Complaints(_Strict):
+    """When a campaign is stopped: of its letters, too many were called spam."""
+
+    share: Share = Field(
+        default=0.003, description="share of its letters that are called spam at which it stops"
+    )
+    at_least: Whole = Field(
+        default=3, ge=1, le=1000, description="complaints before which it never stops"
+    )
+    within_days: Whole = Field(
+        default=30, ge=1, le=365, description="letters of how many days are looked at"
     )

@@ -29,6 +29,10 @@ class GateError(ReengageError):
     """A data-quality expectation failed: nothing may be sent until someone has looked."""
 
 
+class RefusedError(ReengageError):
+    """A person was asked and said no, or nobody answered in time: nothing is sent."""
+
+
 class VendorError(ReengageError):
     """The compliance officer must act: no business associate agreement in force, host unlisted."""
 
@@ -43,6 +47,10 @@ class KeyringError(ReengageError):
 
 class StoreError(ReengageError):
     """The operator of the store must act: unreachable, not migrated, or in a state it forbids."""
+
+
+class BackupError(ReengageError):
+    """The operator must act: a backup or a restore did not happen, and nothing was overwritten."""
 
 
 class LedgerError(ReengageError):

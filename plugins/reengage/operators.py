@@ -1,11 +1,9 @@
 """Operators: the corridor between Airflow and the rooms of the pipeline.
 
 Opens the audit record and the run, calls one room, closes the record, and lets nothing of a patient
-out: what returns to Airflow is counts, chunk numbers and run ids. An error that this product raised
-on purpose passes with its text, which is free of patient data by construction; of any other error
-only the type and the place are kept, because drivers quote rows and addresses (SEC-10, OLN-12).
-
-Rooms are imported when a task runs, so that parsing the DAG files stays cheap.
+out: what returns to Airflow is counts, chunk numbers and run ids. An error raised on purpose passes
+with its text, free of patient data by construction; of any other only type and place are kept, as
+drivers quote rows and addresses (SEC-10, OLN-12). Rooms are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -21,10 +19,12 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowRescheduleException,
     AirflowTaskTimeout,
-    TaskAwaitingInput,
 )
 
+from reengage import metrics
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
+from reengage.notifiers import tell_question
+from reengage.operator_asking import AsksForApproval, answer_of, ask
 from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ RETRYABLE = (RelayError, StoreError)
 REASON_KEY = "reengage_reason"
 """XCom key under which a failed task leaves its reason; the plugin makes the run's note of it."""
 
-APPROVE, REJECT = "Approve", "Reject"
-"""Answers to a run that paused itself, in the words of Airflow's own ApprovalOperator."""
 LOOK_AGAIN = timedelta(minutes=5)
 """How long a chunk that does not ask waits for the answer before it looks."""
 
@@ -57,6 +55,8 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
     def __init__(self, *, campaign: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.campaign = campaign
+        self.told: str | None = None
+        """Why it failed, in words that may be told to anybody (notifiers.py)."""
 
     def execute(self, context: Context) -> Any:
         """Open the run, call the room, record the step; gives what may be seen in the UI."""
@@ -80,7 +80,9 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         except Exception as error:
             failure = AirflowException(place_of(error))
         self._record_step(context, started, "failed" if failure else "success")
+        metrics.after(self.campaign, self.task_id, started, result, failed=failure is not None)
         if failure is not None:
+            self.told = str(failure)
             self._record_failure(trail, str(failure))
             context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
             # Raised here, not in the handler: the original must not ride along as its context.
@@ -96,9 +98,12 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         return start(settings, self.campaign, task_run_of(context))
 
     def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
+        from reengage.pipeline.approvals import require_approved
         from reengage.pipeline.run import resume
 
-        return self.room(resume(settings, self.campaign, run_id_of(context), trail))
+        run = resume(settings, self.campaign, run_id_of(context), trail)
+        require_approved(run, self.task_id)
+        return self.room(run)
 
     def room(self, run: Run) -> Any:
         """Do this task's work for `run`; counts and ids only may be returned."""
@@ -169,10 +174,18 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             self.log.warning("the step's time was not recorded: %s", type(error).__name__)
 
 
-class PreflightOperator(RoomOperator):
-    """Opens the run: everything that must hold before a patient is read."""
+class PreflightOperator(AsksForApproval, RoomOperator):
+    """Opens the run: everything that must hold before a patient is read.
 
-    def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> dict[str, str]:
+    Asks a person where something that the run works by was never approved in this state.
+    """
+
+    def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
+        return self.asking(
+            settings, context, run_id_of(context), lambda: self._open(settings, context, trail)
+        )
+
+    def _open(self, settings: Settings, context: Context, trail: Trail | None) -> dict[str, str]:
         from reengage.pipeline.preflight import preflight
 
         params = context["params"]
@@ -211,8 +224,14 @@ class GateOperator(RoomOperator):
         return gate(run)
 
 
-class PlanOperator(RoomOperator):
-    """Draws the holdout and cuts the batch into chunks."""
+class PlanOperator(AsksForApproval, RoomOperator):
+    """Draws the holdout and cuts the batch into chunks; asks about an unusual number of letters."""
+
+    def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
+        return self.asking(
+            settings, context, run_id_of(context),
+            lambda: RoomOperator._in_room(self, settings, context, trail),
+        )  # fmt: skip
 
     def room(self, run: Run) -> list[Chunk]:
         """The chunks that the next tasks are mapped over."""
@@ -260,18 +279,16 @@ class SendOperator(ChunkOperator):
         super().__init__(**kwargs)
         self._answer: tuple[int, Decision, str] | None = None
         self._question: Question | None = None
-        self._ti_id: Any = None
+        self._context: Any = None
 
     def execute_complete(self, context: Context, event: dict[str, Any], number: int) -> Any:
         """Go on with the answer to the run's pause of this number."""
-        who = event.get("responded_by_user") or {}
-        name = str(who.get("name") or who.get("id") or "")
-        approved = event["chosen_options"] == [APPROVE]
-        self._answer = (number, "approved" if approved else "rejected", name)
+        said = answer_of(event)
+        self._answer = (number, "approved" if said.approved else "rejected", said.by)
         return self._corridor(context)
 
     def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
-        self._ti_id = getattr(context["ti"], "id", None)
+        self._context = context
         return super()._in_room(settings, context, trail)
 
     def room(self, run: Run) -> Sent:
@@ -293,33 +310,13 @@ class SendOperator(ChunkOperator):
         """Number of letters by state; not yet while letters wait: no worker is held meanwhile."""
         if result.paused:
             if self._question is not None and self._question.chunk == self.chunk["number"]:
-                self._ask(self._question)
+                self.log.warning("%s\n%s", self._question.subject, self._question.body)
+                tell_question(self._context, self.task_id, self._question.subject)
+                ask(self._context["ti"].id, self._question, {"number": self._question.number})
             raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)
         if result.again_at is not None:
             raise AirflowRescheduleException(result.again_at)
         return result.letters
-
-    def _ask(self, question: Question) -> None:
-        """Wait for a person, as Airflow's own ApprovalOperator does. Raises TaskAwaitingInput.
-
-        Airflow keeps the text of a try's first question: a later one is in the task's log.
-        """
-        from airflow.sdk.execution_time.hitl import upsert_hitl_detail
-
-        self.log.warning("%s\n%s", question.subject, question.body)
-        upsert_hitl_detail(
-            ti_id=self._ti_id,
-            options=[APPROVE, REJECT],
-            subject=question.subject,
-            body=question.body,
-            defaults=[REJECT],  # taken when nobody answers in time
-            params={},  # Airflow refuses None
-        )
-        raise TaskAwaitingInput(
-            method_name="execute_complete",
-            kwargs={"number": question.number},
-            timeout=question.patience,
-        )
 
 
 class SettleOperator(RoomOperator):

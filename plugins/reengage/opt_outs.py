@@ -18,11 +18,8 @@ from sqlalchemy import Connection, text
 
 from reengage import refusals
 from reengage.keys import Keyring
-from reengage.ledger.append import append
-from reengage.ledger.records import access
+from reengage.ledger.owed import pay
 
-PATIENT = "patient"
-"""Whom the ledger names where patients act for themselves."""
 _TOKEN = re.compile(r"[a-z2-7]{32}")
 
 
@@ -92,23 +89,13 @@ def tell(
 ) -> int:
     """Write down what a patient (a pseudonym) told us, each a kind and a scope; gives what is new.
 
-    Row, journal and ledger record are one transaction of the caller's; the records come last.
+    Row, journal and ledger record are one transaction of the caller's; the records come last, with
+    those of what others told the journal and could not record.
     """
     at = datetime.now(UTC)
     told = [
         refusals.Refusal(kind, patient, scope, at, channel, "patient", at) for kind, scope in said
     ]
     new = refusals.record(connection, journal, told)
-    if new:
-        append(
-            connection,
-            keyring,
-            [
-                access(actor=PATIENT, action="recorded", of=one.kind, detail={
-                    "patient": one.patient, "pseudonym_key": keyring.pseudonym_key_name,
-                    "scope": one.scope, "channel": one.channel,
-                })
-                for one in told
-            ],
-        )  # fmt: skip
+    pay(connection, keyring, told={one.what for one in told})
     return new

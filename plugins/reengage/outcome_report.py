@@ -18,7 +18,8 @@ from sqlalchemy import Connection, text
 from reengage.outcomes.cells import EVENTS
 from reengage.outcomes.experiments import Reading
 from reengage.outcomes.publish import read_lines
-from reengage.outcomes.telling import ALL, Line
+from reengage.outcomes.summing import Line
+from reengage.outcomes.telling import ALL
 
 WITHHELD = "*"
 _VERDICTS = {
@@ -150,6 +151,19 @@ def read_experiment(
         return None
     row = dict(found)
     return Experiment(row.pop("experiment"), Reading(**row))
+
+
+def in_a_line(connection: Connection, campaign: str, as_of: date | None = None) -> str:
+    """How many of those written to came back, by the longest horizon that is told; or why not."""
+    for report in read_report(connection, campaign, as_of):
+        told = [o for o in report.lines if (o.slice, o.arm) == (ALL, "write") and o.counted_on]
+        if told:
+            last = max(told, key=lambda line: line.horizon_days)
+            return (
+                f"{campaign}: {last.returned:,} of {last.mature:,} within {last.horizon_days} days"
+                f" ({_span(last.rate, last.rate_low, last.rate_high)})"
+            )
+    return f"{campaign}: nothing to tell yet; the first number follows 30 days after a month's end"
 
 
 def render(report: CampaignReport, console: Console) -> None:

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from reengage.yamlfile import load_yaml_model
 
@@ -26,7 +34,8 @@ _ATOM = r"[A-Za-z0-9_%+'-]+"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?i:{_DOMAIN})", re.ASCII)
 
 
-_zones = lru_cache(maxsize=1)(available_timezones)
+time_zones = lru_cache(maxsize=1)(available_timezones)
+"""Names of all time zones; the files that tell them are walked once a process."""
 
 
 def is_address(text: str) -> bool:
@@ -90,7 +99,7 @@ ServiceLine = Annotated[
 ]
 Selector = Annotated[str, _shaped("a DKIM selector such as reengage", _like(r"[a-z0-9-]{1,63}"))]
 TimeZone = Annotated[
-    str, _shaped("an IANA time zone such as America/Chicago", lambda name: name in _zones())
+    str, _shaped("an IANA time zone such as America/Chicago", lambda name: name in time_zones())
 ]
 
 
@@ -161,6 +170,25 @@ class Returns(_Strict):
     )
 
 
+class Alerts(_Strict):
+    """Who on the staff is told when something needs a person."""
+
+    email: tuple[Address, ...] = Field(default=(), description="addresses of staff")
+    vendor: str | None = Field(
+        default=None, description="vendor of vendors.yaml through which those messages go"
+    )
+    late_after_hours: int = Field(
+        default=6, strict=True, ge=1, le=72,
+        description="hours after which a campaign's run that is not over counts as late",
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _has_a_way(self) -> Alerts:
+        if self.email and self.vendor is None:
+            raise ValueError("`email` needs `vendor`, by whose relay the messages go; add it")
+        return self
+
+
 class Practice(_Strict):
     """The practice that writes."""
 
@@ -191,6 +219,13 @@ class Practice(_Strict):
     portal: Portal | None = Field(default=None, description="secure portal, if there is one")
     returns: Returns = Field(
         default=Returns(), description="what is made of letters that come back"
+    )
+
+    alerts: Alerts = Field(default=Alerts(), description="who is told when a person is needed")
+    approvers: tuple[Line, ...] = Field(
+        default=(),
+        description="Airflow users whose answers count when a run asks for an approval; absent ="
+        " everybody whose role may answer",
     )
 
     @property

@@ -7,7 +7,8 @@ pseudonym only, and a store that came back without it holds the patient's letter
 Each is written to a journal outside the store and synced to disk, and then to the store, in one
 order for all: the store's mark says how much of the journal it has. A store restored from a backup
 has an older mark, and `replay` gives it everything since (PRV-06, SEC-08, EML-26). A line whose
-transaction failed is applied by whoever comes next.
+transaction failed is applied by whoever comes next, who then owes the ledger its record
+(ledger/owed.py): what a patient said is recorded once, whatever became of the first transaction.
 
 The journal has one JSON object a line and holds pseudonyms, never a patient's key. A line that is
 none, and a journal that is not the one that the store has applied, are a StoreError: nothing is
@@ -18,25 +19,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from sqlalchemy import Connection, text
 
-from reengage.errors import StoreError
 from reengage.journal import Journal, Mark
+from reengage.journalled import Journalled, batches
+from reengage.ledger.owed import Owed, owe
 
 BATCH = 5000
 """Refusals read and written at once."""
 WAREHOUSE = "warehouse"
 """Channel and source of what the warehouse told us."""
 VERSION = 1
+PATIENT = "patient"
+"""Whom the ledger names where patients act for themselves."""
+OWN_CHANNELS = frozenset({"portal", "one_click", "mailto"})
+"""Ways by which a patient tells us without anybody of the practice."""
 
-_T = TypeVar("_T")
 _PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _ADDRESSES = re.compile(r"[0-9a-f]{32}:[0-9a-f]{32}")
@@ -82,6 +86,11 @@ class Refusal:
         found = {"v": VERSION, **asdict(self), **instants}
         return json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
 
+    @property
+    def what(self) -> str:
+        """What names it among the records that the ledger is owed."""
+        return f"{self.kind}:{self.patient}:{self.scope}:{self.at.timestamp()}"
+
     @classmethod
     def from_line(cls, line: bytes) -> Refusal:
         """The refusal of a line. Raises ValueError, KeyError or TypeError when it is none."""
@@ -105,11 +114,11 @@ def record(connection: Connection, path: Path, refusals: Sequence[Refusal]) -> i
     is not this store's: nothing was recorded then.
     """
     journal = Journal(path)
-    _catch_up(connection, journal)
+    _FOLLOWED.catch_up(connection, journal)
     new = _unknown(connection, refusals)
     if new:
         journal.append([one.line() for one in new])
-        _catch_up(connection, journal)
+        _FOLLOWED.catch_up(connection, journal)
     return len(new)
 
 
@@ -119,12 +128,7 @@ def replay(connection: Connection, path: Path) -> int:
     A look at one row and one file when there is nothing to do. Raises StoreError when the journal
     was lost or replaced, or has a line that is none.
     """
-    journal = Journal(path)
-    mark = _mark(connection)
-    if mark.applied and journal.size() == mark.applied:
-        journal.require(mark)
-        return 0
-    return _catch_up(connection, journal)
+    return _FOLLOWED.replay(connection, Journal(path))
 
 
 def mend(connection: Connection, path: Path) -> int:
@@ -134,10 +138,10 @@ def mend(connection: Connection, path: Path) -> int:
     is not itself from a backup: what neither of the two has is gone.
     """
     journal = Journal(path)
-    _mark(connection, lock=True)
-    learnt = _apply(connection, journal, Mark())
+    _FOLLOWED.mark(connection, lock=True)
+    learnt = _FOLLOWED.apply(connection, journal, Mark())
     _write_all(connection, journal)
-    return learnt + _apply(connection, journal, Mark())
+    return learnt + _FOLLOWED.apply(connection, journal, Mark())
 
 
 def newest_of_warehouse(connection: Connection) -> dict[str, datetime | None]:
@@ -150,46 +154,6 @@ def newest_of_warehouse(connection: Connection) -> dict[str, datetime | None]:
         """)
     ).one()
     return {"revocation": found.revocation, "opt_out": found.opt_out}
-
-
-def _catch_up(connection: Connection, journal: Journal) -> int:
-    """Under the mark's lock: who commits has applied all lines that were written before its own."""
-    mark = _mark(connection, lock=True)
-    if mark == Mark() and not journal.size():
-        _write_all(connection, journal)  # opt-outs from before there was a journal
-    return _apply(connection, journal, mark)
-
-
-def _apply(connection: Connection, journal: Journal, mark: Mark) -> int:
-    learnt, end = 0, mark.applied
-    for lines in _batches(journal.beyond(mark), BATCH):
-        learnt += _insert(connection, [_refusal(journal, *line) for line in lines])
-        end = lines[-1][1]
-    if end != mark.applied:
-        reached = journal.mark(end)
-        connection.execute(
-            text("UPDATE refusal_mark SET applied = :applied, tail = :tail"), asdict(reached)
-        )
-    return learnt
-
-
-def _refusal(journal: Journal, line: bytes, end: int) -> Refusal:
-    try:
-        return Refusal.from_line(line)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        number = journal.line_number(end)
-    raise StoreError(
-        f"{journal.path}:{number}: this line of the journal of refusals is no refusal, and nothing"
-        " is sent until it is; restore the file from its newest copy"
-    )
-
-
-def _mark(connection: Connection, *, lock: bool = False) -> Mark:
-    """How much of the journal the store has; with a lock, nobody else moves it until the commit."""
-    found = connection.execute(
-        text(f"SELECT applied, tail FROM refusal_mark {'FOR UPDATE' if lock else ''}")  # noqa: S608
-    ).one()
-    return Mark(found.applied, found.tail)
 
 
 def _unknown(connection: Connection, refusals: Sequence[Refusal]) -> list[Refusal]:
@@ -222,12 +186,24 @@ def _unknown(connection: Connection, refusals: Sequence[Refusal]) -> list[Refusa
 
 _PREFERRED = (
     "INSERT INTO preference (patient, kind, value, at, received_at, channel)"
-    " SELECT patient, kind, scope, at, received_at, channel"
+    " SELECT patient, kind, scope, at, received_at, channel {} RETURNING patient, value, at"
 )
+_TABLES = {
+    "revocation": "INSERT INTO revocation"
+    " (patient, purpose, revoked_at, received_at, channel, source)"
+    " SELECT patient, scope, at, received_at, channel, source {}"
+    " RETURNING patient, purpose, revoked_at",
+    "opt_out": "INSERT INTO opt_out (patient, campaign, channel, at)"
+    " SELECT patient, scope, channel, at {} RETURNING patient, campaign, at",
+    "restriction": "INSERT INTO restriction (patient, at, received_at, channel)"
+    " SELECT patient, at, received_at, channel {} RETURNING patient, CAST(NULL AS text), at",
+    "language": _PREFERRED,
+    "address": _PREFERRED,
+}
 
 
 def _insert(connection: Connection, refusals: Sequence[Refusal]) -> int:
-    """Gives how many were not there."""
+    """Gives how many were not there; of what patients told us the ledger is owed a record."""
     asked = """
         FROM unnest(CAST(:kinds AS text[]), CAST(:patients AS text[]), CAST(:scopes AS text[]),
                     CAST(:instants AS timestamptz[]), CAST(:receipts AS timestamptz[]),
@@ -236,23 +212,25 @@ def _insert(connection: Connection, refusals: Sequence[Refusal]) -> int:
         WHERE asked.kind = :kind
         ON CONFLICT DO NOTHING
     """
-    tables = {
-        "revocation": "INSERT INTO revocation"
-        " (patient, purpose, revoked_at, received_at, channel, source)"
-        " SELECT patient, scope, at, received_at, channel, source",
-        "opt_out": "INSERT INTO opt_out (patient, campaign, channel, at)"
-        " SELECT patient, scope, channel, at",
-        "restriction": "INSERT INTO restriction (patient, at, received_at, channel)"
-        " SELECT patient, at, received_at, channel",
-        "language": _PREFERRED,
-        "address": _PREFERRED,
-    }
     arrays, kinds = _arrays(refusals), {one.kind for one in refusals}
-    return sum(
-        connection.execute(text(into + asked), {**arrays, "kind": kind}).rowcount
-        for kind, into in tables.items()
-        if kind in kinds
-    )
+    new: set[tuple[object, ...]] = set()
+    for kind, into in _TABLES.items():
+        if kind in kinds:
+            found = connection.execute(text(into.format(asked)), {**arrays, "kind": kind})
+            new.update((kind, *row) for row in found)
+    owe(connection, [
+        _owed(one)
+        for one in dict.fromkeys(refusals)
+        if one.source == "patient" and (one.kind, one.patient, one.scope, one.at) in new
+    ])  # fmt: skip
+    return len(new)
+
+
+def _owed(one: Refusal) -> Owed:
+    """The record of it; who of the practice wrote it down the journal does not say."""
+    actor = PATIENT if one.channel in OWN_CHANNELS else "practice"
+    detail = {"patient": one.patient, "scope": one.scope, "channel": one.channel}
+    return Owed(one.what, actor, "recorded", one.kind, detail)
 
 
 def _arrays(refusals: Sequence[Refusal]) -> dict[str, list[object]]:
@@ -265,7 +243,7 @@ def _arrays(refusals: Sequence[Refusal]) -> dict[str, list[object]]:
 
 def _write_all(connection: Connection, journal: Journal) -> None:
     """Add all that the store knows to the journal; what is there twice is applied once."""
-    for refusals in _batches(_known(connection), BATCH):
+    for refusals in batches(_known(connection), BATCH):
         journal.append([one.line() for one in refusals])
 
 
@@ -291,7 +269,7 @@ def _known(connection: Connection) -> Iterator[Refusal]:
         yield Refusal(**row)
 
 
-def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    left = iter(items)
-    while batch := list(islice(left, size)):
-        yield batch
+_FOLLOWED: Journalled[Refusal] = Journalled(
+    "refusal", "refusal_mark", Refusal.from_line, lambda *said: _insert(*said), lambda: BATCH,
+    begin=_write_all,  # opt-outs from before there was a journal
+)  # fmt: skip

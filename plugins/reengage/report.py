@@ -102,9 +102,9 @@ def read_funnels(engine: Engine, home: Path, as_of: date | None = None) -> list[
     with engine.connect() as connection:
         found = connection.execute(
             text(load_sql(home, "reports/funnel.sql")),
-            {"as_of": as_of, "contradictions": sorted(CONTRADICTIONS)},
+            {"as_of": as_of, "run_id": None, "contradictions": sorted(CONTRADICTIONS)},
         ).all()
-    return [_funnel(row) for row in found]
+    return [funnel_of(row) for row in found]
 
 
 def render(funnels: Sequence[Funnel], console: Console) -> None:
@@ -124,7 +124,8 @@ def render(funnels: Sequence[Funnel], console: Console) -> None:
             console.print(f"[bold red]{funnel.campaign}: the numbers do not add up[/]")
 
 
-def _funnel(row: Any) -> Funnel:
+def funnel_of(row: Any) -> Funnel:
+    """A row of reports/funnel.sql."""
     states = dict(row.states)
     return Funnel(
         campaign=row.campaign,

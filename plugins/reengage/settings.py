@@ -16,6 +16,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ PREFIX = "REENGAGE_"
 NAMES = (
     "HOME", "WAREHOUSE_URL", "STORE_URL", "KEYRING", "RELAY_TRUST", "REHEARSAL_MAILDIR",
     "VENDORS_FILE", "PINNED_NOW", "JOURNAL", "CHECKPOINTS", "MIRROR_URL", "MIRROR_TOKEN", "ACTOR",
-    "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE",
+    "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE", "ALERT_WEBHOOKS",
     "RETURNS_IMAP", "RETURNS_MAILDIR", "RETURNS_SPOOL", "RETURNS_STAFF", "RETURNS_TRUST",
 )  # fmt: skip
 """Every setting but RELAY_URL_<VENDOR> and WEBHOOK_SECRET_<VENDOR>."""
@@ -96,6 +97,8 @@ class Settings:
     """Extra certificate authority to trust for them; None = the system's."""
     webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Vendor to the secret under which it signs its events, `whsec_…`."""
+    alert_webhooks: tuple[str, ...] = field(default=(), repr=False)
+    """Addresses that alerts are posted to (docs/alerts.md); each is a secret."""
     actor: str | None = None
     """Whom access records name, when it is not the operating system's user (SEC-15)."""
 
@@ -138,7 +141,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         relay_trust=_path(env, "RELAY_TRUST"),
         rehearsal_maildir=_path(env, "REHEARSAL_MAILDIR"),
         vendors_file=_path(env, "VENDORS_FILE"),
-        pinned_now=_instant(env, "PINNED_NOW"),
+        pinned_now=pinned_instant(env),
         journal=_journal(env),
         checkpoints=env.get(PREFIX + "CHECKPOINTS") or None,
         mirror_url=mirror_url(env),
@@ -153,6 +156,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         returns_staff=env.get(PREFIX + "RETURNS_STAFF") or "Staff",
         returns_trust=_path(env, "RETURNS_TRUST"),
         webhook_secrets=_by_vendor(env, "WEBHOOK_SECRET_"),
+        alert_webhooks=tuple(env.get(PREFIX + "ALERT_WEBHOOKS", "").split()),
         actor=env.get(PREFIX + "ACTOR") or None,
     )
 
@@ -184,7 +188,7 @@ def read_portal_settings(environ: Mapping[str, str] | None = None) -> PortalSett
         store_url=_required(env, "STORE_URL"),
         keyring=keyring,
         journal=journal_path(keyring, env),
-        pinned_now=_instant(env, "PINNED_NOW"),
+        pinned_now=pinned_instant(env),
     )
 
 
@@ -322,20 +326,19 @@ def _journal(env: Mapping[str, str]) -> Path | None:
     return journal
 
 
-def _instant(env: Mapping[str, str], name: str) -> datetime | None:
-    value = env.get(PREFIX + name, "")
+def pinned_instant(environ: Mapping[str, str] | None = None) -> datetime | None:
+    """The clock that a trial stands at; None = the machine's. Raises ConfigurationError."""
+    value = (os.environ if environ is None else environ).get(PREFIX + "PINNED_NOW", "")
     if not value:
         return None
-    try:
+    with suppress(ValueError):
         instant = datetime.fromisoformat(value)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise ConfigurationError(
-            f"setting {PREFIX}{name} is no ISO 8601 instant with an offset;"
-            " write it like 2026-06-01T15:00:00+00:00"
-        )
-    return instant.astimezone(UTC)
+        if instant.tzinfo:
+            return instant.astimezone(UTC)
+    raise ConfigurationError(
+        f"setting {PREFIX}PINNED_NOW is no ISO 8601 instant with an offset;"
+        " write it like 2026-06-01T15:00:00+00:00"
+    )
 
 
 def _by_vendor(env: Mapping[str, str], kind: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ warehouse contract) is quoted by the caller after it was found in the contract.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from reengage.errors import ConfigurationError
@@ -15,8 +16,9 @@ from reengage.errors import ConfigurationError
 _INCLUDE = re.compile(r"^[ \t]*-- include: (\S+)[ \t]*$", re.MULTILINE)
 
 
+@lru_cache(maxsize=256)
 def load_sql(home: Path, name: str) -> str:
-    """The statement in `home/sql/<name>` with its includes resolved.
+    """The statement in `home/sql/<name>` with its includes resolved, read once a process.
 
     Raises ConfigurationError when the file, or one that it includes, cannot be had.
     """

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 from uuid import UUID, uuid5
@@ -24,6 +23,8 @@ from sqlalchemy import Connection, text
 
 from reengage.errors import StoreError
 from reengage.journal import Journal, Mark
+from reengage.journalled import Journalled
+from reengage.ledger.owed import Owed, owe
 
 Reason = Literal["hard_bounce", "soft_bounces", "complaint", "not_me"]
 VERSION = 1
@@ -104,11 +105,11 @@ def record(connection: Connection, path: Path, suppressions: Sequence[Suppressio
     wait. Raises StoreError when the journal cannot be written, or is not this store's.
     """
     journal = Journal(path)
-    _catch_up(connection, journal)
+    _FOLLOWED.catch_up(connection, journal)
     new = [one for one in suppressions if not _has(connection, one)]
     if new:
         journal.append([one.line() for one in new])
-        _catch_up(connection, journal)
+        _FOLLOWED.catch_up(connection, journal)
     return len(new)
 
 
@@ -140,26 +141,21 @@ def replay(connection: Connection, path: Path) -> int:
 
     Raises StoreError when the journal was lost or replaced, or has a line that is none.
     """
-    journal = Journal(path)
-    mark = _mark(connection)
-    if journal.size() == mark.applied:
-        journal.require(mark)
-        return 0
-    return _catch_up(connection, journal)
+    return _FOLLOWED.replay(connection, Journal(path))
 
 
 def mend(connection: Connection, path: Path) -> int:
     """Join store and journal where the journal was lost; gives how many the store learnt of."""
     journal = Journal(path)
-    _mark(connection, lock=True)
-    learnt = _apply(connection, journal, Mark())
+    _FOLLOWED.mark(connection, lock=True)
+    learnt = _FOLLOWED.apply(connection, journal, Mark())
     known = connection.execute(
         text(f"SELECT {_COLUMNS} FROM suppression WHERE evidence IS NOT NULL")  # noqa: S608
     ).mappings()
     lines = [Suppression(**row).line() for row in known]
     if lines:
         journal.append(lines)
-    _apply(connection, journal, Mark())
+    _FOLLOWED.apply(connection, journal, Mark())
     return learnt
 
 
@@ -174,27 +170,16 @@ def _has(connection: Connection, one: Suppression) -> bool:
     return found is not None and (found or one.lifted_at is None)
 
 
-def _catch_up(connection: Connection, journal: Journal) -> int:
-    """Under the mark's lock: who commits has applied all lines that were written before its own."""
-    return _apply(connection, journal, _mark(connection, lock=True))
-
-
-def _apply(connection: Connection, journal: Journal, mark: Mark) -> int:
-    applied, end = 0, mark.applied
-    lines: Iterator[tuple[bytes, int]] = journal.beyond(mark)
-    while batch := list(islice(lines, BATCH)):
-        for line in batch:
-            _put(connection, _suppression(journal, *line))
-        applied, end = applied + len(batch), batch[-1][1]
-    if end != mark.applied:
-        connection.execute(
-            text("UPDATE suppression_mark SET applied = :applied, tail = :tail"),
-            asdict(journal.mark(end)),
-        )
-    return applied
+def _put_all(connection: Connection, suppressions: Sequence[Suppression]) -> int:
+    for one in suppressions:
+        _put(connection, one)
+    return len(suppressions)
 
 
 def _put(connection: Connection, one: Suppression) -> None:
+    """Of one that is lifted by it the ledger is owed a record; the others have their callers'."""
+    if one.lifted_at is not None and not _has(connection, one):
+        owe(connection, [_owed(one)])
     values = ", ".join(f":{name}" for name in Suppression.__dataclass_fields__)
     connection.execute(
         text(
@@ -207,19 +192,20 @@ def _put(connection: Connection, one: Suppression) -> None:
     )
 
 
-def _suppression(journal: Journal, line: bytes, end: int) -> Suppression:
-    try:
-        return Suppression.from_line(line)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        number = journal.line_number(end)
-    raise StoreError(
-        f"{journal.path}:{number}: this line of the journal of suppressions is none, and nothing is"
-        " sent until it is; restore the file from its newest copy"
-    )
+def lifting(which: UUID) -> str:
+    """What names the lifting among the records that the ledger is owed."""
+    return f"lifting:{which}"
 
 
-def _mark(connection: Connection, *, lock: bool = False) -> Mark:
-    found = connection.execute(
-        text(f"SELECT applied, tail FROM suppression_mark {'FOR UPDATE' if lock else ''}")  # noqa: S608
-    ).one()
-    return Mark(found.applied, found.tail)
+def _owed(one: Suppression) -> Owed:
+    detail = {
+        "suppression": str(one.suppression_id), "reason": one.reason, "recipient": one.recipient,
+        "patient": one.patient, "purpose": one.purpose,
+    }  # fmt: skip
+    actor = one.lifted_by or "practice"
+    return Owed(lifting(one.suppression_id), actor, "lifted", "suppression", detail)
+
+
+_FOLLOWED: Journalled[Suppression] = Journalled(
+    "suppression", "suppression_mark", Suppression.from_line, _put_all, lambda: BATCH
+)

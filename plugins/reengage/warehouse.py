@@ -33,12 +33,17 @@ class Finding:
         return f"contract.{self.view}.{self.column}: {self.problem}; {self.remedy}"
 
 
-def connect(url: str) -> Engine:
-    """An engine for the warehouse; sessions speak UTC.
+def connect(url: str, *, connections: int | None = None) -> Engine:
+    """An engine for the warehouse; sessions speak UTC, and up to so many `connections` are kept.
 
     Raises ConfigurationError when the URL is none, or of a database without a driver here.
     """
-    return database.engine(url, setting="REENGAGE_WAREHOUSE_URL", connect_args=connect_args(url))
+    return database.engine(
+        url,
+        setting="REENGAGE_WAREHOUSE_URL",
+        connect_args=connect_args(url),
+        connections=connections,
+    )
 
 
 def connect_args(url: str) -> dict[str, str]:

@@ -21,7 +21,8 @@ audience AS (
 ),
 -- include: extract/parts/standing.sql
 ,
-looked AS (
+-- Kept apart: merged into the columns below, each of them would find the reasons anew.
+looked AS MATERIALIZED (
     SELECT
         letter.number,
         standing.recipient,

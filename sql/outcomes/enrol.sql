@@ -1,8 +1,8 @@
 -- Begins the follow-ups of a run: everybody in `drawn` (a temporary table: patient, period, part,
 -- experiment, variant) in the arm that the run's decision has. One per campaign, patient and period.
 -- Who is held out is enrolled as seldom as the campaign would have written to them: not within the
--- days between two of its letters. It counts unless one that counts began in the 180 days before.
--- Parameters: run_id, campaign, day, begins_at, followed_since, capped_since.
+-- days between two of its letters. It counts when it is the patient's first in the campaign.
+-- Parameters: run_id, campaign, day, begins_at, capped_since.
 INSERT INTO follow_up
     (campaign, patient, period, run_id, part, campaign_date, arm, experiment, variant, begins_at, counts)
 SELECT
@@ -12,8 +12,7 @@ SELECT
     :begins_at,
     NOT EXISTS (
         SELECT 1 FROM follow_up AS f
-        WHERE f.campaign = :campaign AND f.patient = drawn.patient AND f.counts
-          AND f.begins_at > CAST(:followed_since AS timestamptz)
+        WHERE f.campaign = :campaign AND f.patient = drawn.patient
     )
 FROM drawn
 JOIN decision AS d

@@ -1,4 +1,5 @@
--- The funnel of each campaign's latest run, or of its latest run for one day (parameter as_of).
+-- The funnel of each campaign's latest run, or of its latest run for one day (parameter as_of), or of
+-- one run (parameter run_id).
 -- A day's letters belong to the day, whichever run composed or sent them, so that running a day
 -- twice shows the same numbers; a dry run or replay shows its own rehearsed letters. An excluded
 -- candidate counts once, under the first of its reasons, so that the totals add up. Data quality counts
@@ -9,6 +10,7 @@ WITH latest AS (
     FROM run
     WHERE extracted_at IS NOT NULL
       AND (CAST(:as_of AS date) IS NULL OR campaign_date = CAST(:as_of AS date))
+      AND (CAST(:run_id AS uuid) IS NULL OR run_id = CAST(:run_id AS uuid))
     ORDER BY campaign, opened_at DESC
 ),
 excluded AS (

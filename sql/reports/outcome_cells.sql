@@ -1,9 +1,8 @@
--- Follow-ups of a campaign that began in a year, counted by all that a report tells of them, as it was
+-- Follow-ups of a campaign that began in some months, counted by all that a report tells of them, as it was
 -- known on a day. One pass; what a slice or a total says is added up from these cells.
--- Parameters: campaign, began (first instant of the year), ended (first of the next), day (what became
--- known later is not known), until (instant up to which the warehouse told everything on that day).
--- `mature`: how many of the horizons of 30, 60, 90 and 180 days of 24 hours are over; `returned`,
--- `booked`, `kept`: the first of them that it lies within, 0 = none.
+-- Parameters: campaign, began, ended (instants, the second exclusive), day (what became known later is
+-- not known). `returned`, `booked`, `kept`: the first of the horizons of 30, 60, 90 and 180 days of 24
+-- hours that it lies within, 0 = none.
 WITH newest AS MATERIALIZED (
     SELECT DISTINCT ON (o.follow_up_id) o.*
     FROM outcome AS o JOIN follow_up AS f ON f.follow_up_id = o.follow_up_id
@@ -21,7 +20,7 @@ known AS (
     FROM follow_up AS f
     LEFT JOIN newest AS o ON o.follow_up_id = f.follow_up_id
     WHERE f.campaign = :campaign AND f.counts
-      AND f.begins_at >= :began AND f.begins_at < :ended AND f.begins_at < CAST(:until AS timestamptz)
+      AND f.begins_at >= :began AND f.begins_at < :ended
 )
 SELECT
     arm,
@@ -30,10 +29,6 @@ SELECT
     coalesce(service_line, 'unknown') AS service_line,
     coalesce(variant, 'none') AS variant,
     written,
-    CASE WHEN CAST(:until AS timestamptz) >= begins_at + INTERVAL '4320 hours' THEN 4
-         WHEN CAST(:until AS timestamptz) >= begins_at + INTERVAL '2160 hours' THEN 3
-         WHEN CAST(:until AS timestamptz) >= begins_at + INTERVAL '1440 hours' THEN 2
-         WHEN CAST(:until AS timestamptz) >= begins_at + INTERVAL '720 hours' THEN 1 ELSE 0 END AS mature,
     CASE WHEN returned_at < begins_at + INTERVAL '720 hours' THEN 1
          WHEN returned_at < begins_at + INTERVAL '1440 hours' THEN 2
          WHEN returned_at < begins_at + INTERVAL '2160 hours' THEN 3
@@ -49,5 +44,5 @@ SELECT
          WHEN appointment_at < begins_at + INTERVAL '4320 hours' THEN 4 ELSE 0 END AS kept,
     count(*) AS patients
 FROM known
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from chaos.causes import causes_of_unknown
 from chaos.plan import WILD_WAVES
@@ -22,6 +22,7 @@ class Figures:
     unknown: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
+    limits: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
 
     def add(self, played: Played, wrong: list[str]) -> None:
@@ -35,11 +36,19 @@ class Figures:
         befell = [what for one in played.tries for what in one.befell]
         self.events.update(what for what in befell if not what.endswith("later"))
         self.events["paused by the breaker, approved"] += played.pauses
+        for limit in played.plan.rate:
+            self.limits[limit] += 1
         self.events["clock jumped"] += sum(
             bool(one.clock) and one.wave < WILD_WAVES for one in played.tries
         )
         self.events["cleared from `letter` on"] += sum(len(one.rooms) > 1 for one in played.tries)
         self.ends.update(one.ended[0] for one in played.tries)
+
+    def merge(self, other: Figures) -> None:
+        """Those of rounds that another process has played, too."""
+        for one in fields(self):
+            mine, theirs = getattr(self, one.name), getattr(other, one.name)
+            setattr(self, one.name, mine + theirs)
 
     def table(self) -> str:
         """All of it, in Markdown."""
@@ -49,6 +58,7 @@ class Figures:
             *_rows("letters that ended as", self.letters),
             *_rows("unknown because", self.unknown),
             *_rows("done to tasks:", self.events),
+            *_rows("rounds with a limit:", self.limits),
             *_rows("done by the relay:", self.faults),
             *_rows("tasks that ended as", self.ends),
         ]  # fmt: skip

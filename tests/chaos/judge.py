@@ -7,6 +7,7 @@ lost         a letter that is not there any more, is still open when all is calm
 unknown      genuine only: the relay kept back its word, or a try was interrupted with this
              letter in its hands; at most one for each connection and interruption
 told         the reply that is recorded of a letter is the one that was given for it
+limits       no connection had more letters than its relay takes
 recorded     the ledger verifies, the outbox agrees with it, portal rows are where they belong
 """
 
@@ -51,8 +52,18 @@ def judge(played: Played) -> list[str]:
         name = f"letter {letter['letter_id']} to {rcpt}, {letter['state']} ({letter['reason']}):"
         wrong += [f"{name} {what}" for what in _of_a_letter(played, letter, rcpt, theirs)]
     wrong += causes_of_unknown(played, addresses).wrong
+    wrong += _limits(played)
     wrong += _recorded(played, keyring)
     return wrong
+
+
+def _limits(played: Played) -> Iterator[str]:
+    """What the relay takes over one connection, where its vendor's entry says so."""
+    most = played.plan.rate.get("letters_per_connection")
+    had = Counter((one.tag, one.connection) for one in played.transactions if one.began)
+    for (tag, connection), letters in had.items():
+        if most is not None and letters > most:
+            yield f"connection {connection} of try {tag}: {letters} letters, {most:.0f} are allowed"
 
 
 def _foreseen(one: Any) -> bool:

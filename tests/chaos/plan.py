@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 from typing import Literal
@@ -28,6 +29,15 @@ _CLOCKS = (
     (3, timedelta(days=5)),  # too late for every letter
 )
 _EXTENSIONS = ("8BITMIME", "DSN", "PIPELINING", "CHUNKING", "SMTPUTF8")
+RATES: tuple[dict[str, float], ...] = (
+    {},
+    {"per_second": 60, "burst": 8},
+    {"per_domain_per_minute": 3000},  # all letters go to one domain, eight at most at once
+    {"letters_per_connection": 3},
+    {"connections": 2},  # for four chunks
+    {"per_second": 60, "burst": 8, "letters_per_connection": 5, "connections": 3},
+)
+"""What the vendor's entry may say that the relay takes."""
 WILD_WAVES, CALM_WAVES = 3, 6
 _CALM, _CALM_STEP = timedelta(hours=5), timedelta(minutes=30)
 """By then most letters that a relay put off may be tried again, and every window is open. One that
@@ -65,6 +75,9 @@ class Plan:
     implicit: bool
     share: float
     mute_seconds: float
+    rate: Mapping[str, float] = field(default_factory=dict)
+    wary: bool = False
+    """Whether the run pauses itself early (site.WARY), not as a campaign does by default."""
 
     @classmethod
     def of(cls, seed: int) -> Plan:
@@ -78,6 +91,8 @@ class Plan:
             implicit=lot.random() < 0.3,
             share=lot.choice((0.0, 0.05, 0.2, 0.4)),
             mute_seconds=lot.choice((0.0, 0.0, 0.0, 0.004)),
+            rate=lot.choice(RATES),
+            wary=lot.random() < 0.4,
         )  # fmt: skip
 
     def fate(self, wave: int, chunk: int) -> Fate | None:

@@ -56,7 +56,7 @@ def played(site: Site, plan: Plan, directory: Path, *, disturbed: bool = True) -
     """
     ready = site.ready[plan.kind]
     with (
-        site.copy(plan.kind, directory) as practice,
+        site.copy(plan, directory) as practice,
         ChaosRelay(
             _certificates(practice),
             plan.seed,
@@ -80,11 +80,19 @@ def played(site: Site, plan: Plan, directory: Path, *, disturbed: bool = True) -
                     plan.clock(wave, chunk),
                 )
             tries.join()
+            for failed in [one for one in tries.all if _is_to_be_cleared_again(one, wave)]:
+                tries.start(wave, failed.chunk, failed.rooms, None, failed.clock)
+            tries.join()
         run = resume(practice.settings, ready.campaign, ready.run_id)
         letters = practice.rows("SELECT * FROM letter WHERE rehearsal IS NULL ORDER BY letter_id")
         yield Played(
             plan, practice, run, letters, relay.transactions, relay.faults, tries.all, pauses
         )
+
+
+def _is_to_be_cleared_again(one: Try, wave: int) -> bool:
+    """A task before `send` failed: Airflow tries it again before it comes to `send`."""
+    return one.wave == wave and len(one.rooms) > 1 and one.ended[0] != "done"
 
 
 def _go_on(practice: Practice, ready: Ready) -> int:

@@ -6,11 +6,12 @@ a copy of the store.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,12 +35,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from world import World
 
+from chaos.plan import Plan
 from chaos.worker import warm_up
 
 LETTERS = 32
 OF_A_CHUNK = 8
 CAMPAIGNS = {"tls": "appointment_reminder", "portal": "medication_reminder"}
 """How its letters are sealed -> a campaign that holds nobody out."""
+WARY = "breaker: {of: 6, refused: 0.2, errors: 0.3}\n"
+"""In a campaign's file: two of its last six letters are enough for a pause."""
 _CRASH_SIGNALS = {"restart": signal.SIGINT, "crash": signal.SIGQUIT}
 # Long enough that what was committed without waiting for the disk is lost in a crash.
 _CONFIGURATION = "wal_writer_delay = 10s\nwal_writer_flush_after = 0\nfsync = off\n"
@@ -54,6 +58,8 @@ class Ready:
     run_id: UUID
     chunks: list[Chunk]
     template: str
+    wary_home: Path
+    """The same project, but for a campaign that pauses itself early."""
 
 
 @dataclass
@@ -67,15 +73,20 @@ class Site:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def copy(self, kind: str, directory: Path) -> Iterator[Practice]:
+    def copy(self, plan: Plan, directory: Path) -> Iterator[Practice]:
         """The practice with a store and keys of its own, while the block runs."""
-        ready = self.ready[kind]
+        ready = self.ready[plan.kind]
         self.copies += 1
         name = f"round{self.copies}"
         self.admin(f"CREATE DATABASE {name} TEMPLATE {ready.template}")
         shutil.copytree(ready.practice.settings.keyring, directory / "keys")
+        settings = ready.practice.settings
         settings = replace(
-            ready.practice.settings, store_url=self.server.url(name), keyring=directory / "keys"
+            settings,
+            home=ready.wary_home if plan.wary else settings.home,
+            store_url=self.server.url(name),
+            keyring=directory / "keys",
+            vendors_file=_paced(settings.vendors_path, plan.rate, directory / "vendors.yaml"),
         )
         yield replace(ready.practice, settings=settings)
         self.admin(f"DROP DATABASE {name} WITH (FORCE)")
@@ -170,4 +181,16 @@ def _compose(site: Site, base: Path, kind: str, campaign: str) -> None:
         with patch.object(staging, "PART_PATIENTS", OF_A_CHUNK):
             chunks = practice.hurry(run)
         assert len(chunks) == LETTERS // OF_A_CHUNK
-    site.ready[kind] = Ready(practice, campaign, run.run_id, chunks, f"ready_{kind}")
+    wary = copy_home(home, base / "wary")
+    with (wary / "campaigns" / f"{campaign}.yaml").open("a", encoding="utf-8") as file:
+        file.write(WARY)
+    site.ready[kind] = Ready(practice, campaign, run.run_id, chunks, f"ready_{kind}", wary)
+
+
+def _paced(registry: Path, rate: Mapping[str, float], at: Path) -> Path:
+    """The registry of vendors with what this relay takes."""
+    vendor = "  - name: embedded\n"
+    before, found, after = registry.read_text(encoding="utf-8").partition(vendor)
+    assert found
+    at.write_text(f"{before}{vendor}    rate: {json.dumps(dict(rate))}\n{after}", encoding="utf-8")
+    return at

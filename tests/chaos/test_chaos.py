@@ -35,7 +35,9 @@ def test_on_a_bad_day_no_letter_goes_twice_and_none_is_lost(
 @pytest.fixture(scope="module")
 def quiet(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """A round in which nothing went wrong, to be falsified."""
-    plan = replace(Plan.of(0), kind="portal", share=0.0, extensions=("PIPELINING",))
+    plan = replace(
+        Plan.of(0), kind="portal", share=0.0, extensions=("PIPELINING",), rate={}, wary=False
+    )
     with played(site, plan, tmp_path_factory.mktemp("quiet"), disturbed=False) as found:
         yield found
 
@@ -66,6 +68,10 @@ def _others_octets(found: Played) -> Played:
     return replace(found, transactions=[replace(first, content=second.content), second, *others])
 
 
+def _crowded(found: Played) -> Played:
+    return replace(found, plan=replace(found.plan, rate={"letters_per_connection": 1}))
+
+
 FALSIFIED: dict[str, Callable[[Played], Played]] = {
     "taken 2 times": _twice,
     "offered again": _twice,
@@ -79,6 +85,7 @@ FALSIFIED: dict[str, Callable[[Played], Played]] = {
     "the relay's words were": lambda found: _first(found, state="refused"),
     "its records say": lambda found: _first(found, state="refused"),
     "left something there": lambda found: _first(found, state="refused"),
+    "are allowed": _crowded,
     "other octets": _others_octets,
     "nobody foresaw": lambda found: replace(
         found, tries=[replace(found.tries[0], ended=("unforeseen", "KeyError"))]

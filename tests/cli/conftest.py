@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from daily import Practice
-from reengage.cli import commands
+from reengage.cli import commands, staff_commands, upkeep_commands
 from reengage.settings import HOME
 
 
@@ -16,7 +16,8 @@ from reengage.settings import HOME
 def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own for the commands of this process, with nothing else in reach."""
     shutil.copytree(HOME / "docs", home / "docs", ignore=shutil.ignore_patterns("pictures"))
-    monkeypatch.setattr(commands, "HOME", home)
+    for module in (commands, staff_commands, upkeep_commands):
+        monkeypatch.setattr(module, "HOME", home)
     for name in [name for name in os.environ if name.startswith("REENGAGE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(home.parent / "state"))

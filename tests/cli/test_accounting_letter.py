@@ -7,7 +7,7 @@ import re
 from datetime import UTC, date, datetime
 
 import pytest
-from reengage.cli.accounting_letter import Facts, _Letter, as_pdf
+from reengage.accounting_letter import Facts, _Letter, as_pdf
 from reengage.ledger.accounting import Accounting, Line
 from reengage.practice import load_practice
 from reengage.settings import HOME

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from daily import Practice
 from entries import Books, disclosure, event
-from reengage.cli.disclosures import WORDS
+from reengage.cli.actor import actor
 from reengage.cli.ledger import without_secrets
 from reengage.cli.main import main
 from reengage.contract import load_contract
+from reengage.disclosing import WORDS
 from reengage.keys import open_keyring
+from reengage.ledger.entry import parse
 from reengage.pipeline.send import send
 from reengage.settings import HOME
 from simulators.smtp import HostileRelay
@@ -433,3 +435,16 @@ def test_purge_deletes_nothing_of_the_ledger(desk: Practice, books: Books) -> No
     before = books.bytes
     assert main(["purge"]) == 0
     assert books.bytes[: len(before)] == before
+
+
+def test_who_knows_of_a_restored_store_is_on_record(
+    desk: Practice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ledger", "restored", "--because", "disk of db1 lost"]) == 0
+    assert "on record with your name" in capsys.readouterr().out
+    [row] = desk.rows("SELECT accepted_by, checkpoint_size FROM restoration")
+    assert row == {"accepted_by": actor(), "checkpoint_size": None}
+    [entry] = desk.rows("SELECT entry FROM ledger_entry WHERE kind = 'access'")
+    said = parse(bytes(entry["entry"])).body  # type: ignore[call-overload]
+    assert (said["action"], said["of"]) == ("approved", "ledger/restored")
+    assert said["detail"]["ground"] == "disk of db1 lost"

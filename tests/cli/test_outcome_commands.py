@@ -32,7 +32,7 @@ def test_a_day_is_asked_about_and_reported_by_hand(
     enrolled(desk, NOW)
     assert main(["outcomes", "--as-of", "2025-06-20"]) == 0
     shown = capsys.readouterr().out
-    assert "health_education as of 2025-06-20: 1 followed, 0 new; 4 of 20 lines told" in shown
+    assert "health_education as of 2025-06-20: 1 followed, 0 new; 0 of 8 lines told" in shown
     assert main(["outcomes", "--as-of", "2025-06-20"]) == 0
     assert "health_education as of 2025-06-20: known before" in capsys.readouterr().out
     assert [one["of"] for one in records(desk)] == ["outcomes", "outcomes"]
@@ -46,7 +46,7 @@ def test_the_report_is_printed_and_who_looked_is_on_record(
     assert main(["report", "--campaign", SLUG]) == 0
     assert "No report of health_education yet" in capsys.readouterr().out
     assert records(desk) == []
-    Many.put(desk.settings.store_url, {"write": 900, "holdout": 400}).publish(LAST)
+    Many.put(desk.settings.store_url, {"write": 900, "holdout": 500}).publish(LAST)
     assert main(["report", "--campaign", SLUG]) == 0
     assert "Who came back" in capsys.readouterr().out
     assert main(["report", "--campaign", SLUG, "--json"]) == 0
@@ -63,7 +63,10 @@ def test_an_experiment_is_shown_and_ended(
     two_variants(here)
     assert main(["experiment", "show", SLUG]) == 1
     many = Many.put(
-        desk.settings.store_url, {"write": 3000}, variants={"plain": 0.30, "warm": 0.45}
+        desk.settings.store_url,
+        {"write": 1500},
+        variants={"plain": 0.3, "warm": 0.6},
+        days=150,
     )
     many.publish(LAST, load_campaign(here, SLUG))
     capsys.readouterr()

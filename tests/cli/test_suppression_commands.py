@@ -74,3 +74,18 @@ def test_a_ground_that_may_name_somebody_is_refused(held: Suppression, desk: Pra
     lift = ["suppressions", "lift", str(held.suppression_id), "--because", "p0@example.org called"]
     assert main(lift) == 1
     assert desk.rows("SELECT lifted_at FROM suppression") == [{"lifted_at": None}]
+
+
+def test_who_goes_on_with_a_campaign_is_on_record(
+    desk: Practice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REENGAGE_ACTOR", "olga")
+    go_on = ["suppressions", "continue", "health_education", "--because", "the list was checked"]
+    assert main(go_on) == 0
+    assert "health_education goes on with its next run" in capsys.readouterr().out
+    [row] = desk.rows("SELECT campaign, seen_by, because FROM complaints_seen")
+    assert row == {
+        "campaign": "health_education", "seen_by": "olga", "because": "the list was checked",
+    }  # fmt: skip
+    assert actions(desk) == [("approved", "complaints/health_education")]
+    assert main(["suppressions", "continue", "nobodys", "--because", "why not"]) == 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from dags.test_dag_files import parse
+from reengage.audit.trail import WHAT
 from reengage.settings import HOME
 
 
@@ -34,9 +35,14 @@ def test_nothing_is_signed_or_archived_unless_it_was_verified(audit: dict[str, A
         "checkpoint": ["archive"],
         "archive": [],
         "reconcile": [],
+        "remind": [],
     }
     rules = {name: task["rule"] for name, task in audit["tasks"].items()}
     assert rules == dict.fromkeys(below, "all_success") | {"reconcile": "all_done"}
+
+
+def test_the_ledger_can_say_what_each_task_does(audit: dict[str, Any]) -> None:
+    assert set(audit["tasks"]) <= set(WHAT)
 
 
 def test_it_runs_daily_and_nobody_has_to_switch_it_on(audit: dict[str, Any]) -> None:

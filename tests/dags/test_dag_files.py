@@ -155,6 +155,7 @@ def test_there_is_one_dag_per_campaign_and_no_error(parsed: dict[str, Any]) -> N
     assert sorted(parsed["dags"]) == [
         "reengage_appointment_reminder", "reengage_audit", "reengage_health_education",
         "reengage_medication_reminder", "reengage_outcomes", "reengage_responses",
+        "reengage_retention",
     ]  # fmt: skip
 
 
@@ -277,7 +278,7 @@ def test_outcomes_run_daily_and_nobody_has_to_switch_them_on(parsed: dict[str, A
 def test_a_broken_campaign_has_no_dag_and_the_sound_ones_load(spoiled: dict[str, Any]) -> None:
     assert sorted(spoiled["dags"]) == [
         "reengage_appointment_reminder", "reengage_audit", "reengage_outcomes",
-        "reengage_responses",
+        "reengage_responses", "reengage_retention",
     ]  # fmt: skip
 
 

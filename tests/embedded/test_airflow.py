@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from reengage.embedded import main_job
-from reengage.embedded.airflow import account_url, ensure_passwords, environment
+from reengage.embedded.airflow import ACCOUNTS, account_url, ensure_log_ins, environment
 from reengage.embedded.layout import Layout
+from reengage.roles import ROLES
 
 
 @pytest.fixture
@@ -21,39 +22,57 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def generated(layout: Layout) -> Path:
-    return layout.airflow / "simple_auth_manager_passwords.json.generated"
+    return layout.airflow / "log-ins.json"
+
+
+USERS = ["admin", "analyst", "auditor", "compliance", "engineer"]
+
+
+def passwords_of(layout: Layout) -> dict[str, str]:
+    return {user: one.password for user, one in ensure_log_ins(layout).items()}
 
 
 def test_the_log_ins_are_made_once_and_for_their_owner_only(layout: Layout) -> None:
-    passwords = ensure_passwords(layout)
-    assert sorted(passwords) == ["admin", "auditor"]
+    passwords = passwords_of(layout)
+    assert sorted(passwords) == USERS
     assert min(len(one) for one in {*passwords.values()}) >= 16
-    assert ensure_passwords(layout) == passwords
-    assert json.loads(generated(layout).read_text()) == passwords
+    assert passwords_of(layout) == passwords
+    kept = json.loads(generated(layout).read_text())
+    assert {user: one["password"] for user, one in kept.items()} == passwords
     assert generated(layout).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("content", ["", '{"adm', "[]", '{"other": "x"}', '{"admin": ""}'])
+@pytest.mark.parametrize(
+    "content", ["", '{"adm', "[]", '{"other": "x"}', '{"admin": ""}', '{"admin": {"password": 7}}']
+)
 def test_log_ins_that_were_half_written_are_made_anew(content: str, layout: Layout) -> None:
     generated(layout).write_text(content)
-    passwords = ensure_passwords(layout)
+    passwords = passwords_of(layout)
+    assert sorted(passwords) == USERS
     assert all(passwords.values())
-    assert json.loads(generated(layout).read_text()) == passwords
     assert generated(layout).stat().st_mode & 0o777 == 0o600
 
 
 def test_one_that_was_there_is_kept_and_closed_to_others(layout: Layout) -> None:
-    generated(layout).write_text('{"admin": "kept"}')
+    generated(layout).write_text('{"admin": {"role": "Admin", "password": "kept"}}')
     generated(layout).chmod(0o644)
-    assert ensure_passwords(layout)["admin"] == "kept"
+    assert passwords_of(layout)["admin"] == "kept"
     assert generated(layout).stat().st_mode & 0o777 == 0o600
 
 
 def test_the_audit_asks_with_an_account_that_only_looks(layout: Layout) -> None:
-    password = ensure_passwords(layout)["auditor"]
+    password = passwords_of(layout)["auditor"]
     assert account_url(layout, 8080) == f"http://auditor:{password}@127.0.0.1:8080"
-    users = environment(layout, "postgresql://", 8080)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
-    assert users == "admin:admin,auditor:viewer"
+    assert {action for action, _ in ROLES[ACCOUNTS["auditor"]].permissions} == {"can_read"}
+
+
+def test_sessions_are_short_and_guesses_few(layout: Layout) -> None:
+    found = environment(layout, "postgresql://", 8080)
+    assert found["AIRFLOW__CORE__AUTH_MANAGER"].endswith("FabAuthManager")
+    assert found["AIRFLOW__FAB__SESSION_LIFETIME_MINUTES"] == "15"
+    assert found["AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME"] == "900"
+    assert found["AIRFLOW__FAB__AUTH_RATE_LIMITED"] == "True"
+    assert found["AIRFLOW__FAB__AUTH_ROLE_PUBLIC"] == ""
 
 
 @pytest.mark.parametrize(

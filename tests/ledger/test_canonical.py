@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 from made import Ledger, access
 from reengage.errors import LedgerError
 from reengage.ledger import records
@@ -114,3 +116,33 @@ def test_text_of_every_kind_is_appended_and_verifies(ledger: Ledger) -> None:
     everything = "".join(map(chr, [*range(1, 0x180), 0x2028, 0xFFFF, 0x10000, 0x10FFFF]))
     ledger.append(records.access(actor=everything, action="b", of="c", detail={everything: 1}))
     assert ledger.verify().sound
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-LARGEST, LARGEST)
+        | st.text(st.characters(codec="utf-8", exclude_characters="\x00")),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text('abA_"\\\n\x1fé'), inner),
+        max_leaves=20,
+    )
+)
+def test_the_quick_way_writes_what_the_library_writes(value: Any) -> None:
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+def test_every_ascii_character_is_written_as_the_library_writes_it() -> None:
+    value = {chr(code): f"a{chr(code)}b" for code in range(1, 128)}
+    assert canonical(value) == rfc8785.dumps(value)
+    assert canonical("\\u0000") == rfc8785.dumps("\\u0000")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"a": "\x00"}, {"\x00": 1}, {1: "a"}, [1.0], [LARGEST + 1], ["\ud800"], [True, {"a": b""}],
+     nested(DEEPEST + 1), {"a": Decimal(1)}],
+)  # fmt: skip
+def test_the_quick_way_lets_nothing_pass_that_is_refused(value: Any) -> None:
+    with pytest.raises(LedgerError):
+        canonical(value)

@@ -188,4 +188,5 @@ def test_another_column_in_the_sql_is_another_column_in_the_event(tmp_path: Any)
     text = audience.read_text()
     audience.unlink()
     audience.write_text(f"{text}\n-- and\nUNION SELECT p.zip FROM contract.patient AS p")
+    load_sql.cache_clear()  # another process reads it anew
     assert statements.asked("extract", campaign, CONTRACT, tmp_path) == before | {"patient.zip"}

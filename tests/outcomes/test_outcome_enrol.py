@@ -95,17 +95,22 @@ def test_who_is_held_out_is_enrolled_as_seldom_as_they_would_be_written_to(
     ]  # fmt: skip
 
 
-def test_within_its_days_a_second_follow_up_is_not_counted_and_after_them_it_is(
+def test_only_the_first_follow_up_of_a_patient_counts_in_a_campaign(
     practice: Practice, held: str
 ) -> None:
+    """Who is followed again was selected by what the first letter did; counts are of patients."""
     run = enrolled(practice, NOW)
-    enrolled(practice, NOW + timedelta(days=170))
-    enrolled(practice, NOW + timedelta(days=190))
+    for days in (170, 240, 500):
+        enrolled(practice, NOW + timedelta(days=days))
     found = rows(practice, run, "patient", "counts")
-    assert [counts for patient, counts in found if patient == run.pseudonym("p0")] == [True, False]
-    enrolled(practice, NOW + timedelta(days=240))
-    found = rows(practice, run, "patient", "counts")
-    assert [c for patient, c in found if patient == run.pseudonym("p0")] == [True, False, True]
+    assert [counts for patient, counts in found if patient == run.pseudonym("p0")] == [
+        True, False, False, False,
+    ]  # fmt: skip
+    [row] = practice.rows(
+        "SELECT count(*) AS counted, count(DISTINCT patient) AS patients FROM follow_up"
+        " WHERE counts"
+    )
+    assert row["counted"] == row["patients"]
 
 
 def test_keys_are_sealed_apart_and_hold_those_of_the_run_only(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from email import message_from_bytes
 from email.policy import SMTP
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from reengage.campaigns import load_campaign
 from reengage.errors import ConfigurationError
 from reengage.keys import Keyring, ensure_keyring
 from reengage.outcomes import experiments
+from reengage.outcomes.publish import read_told
 from reengage.outcomes.sequential import NEEDED
 from reengage.pipeline.send import send
 from reengage.settings import HOME
@@ -121,7 +121,7 @@ def campaign(home: Path) -> object:
 
 @pytest.fixture
 def many(store_url: str) -> Iterator[Many]:
-    made = Many.put(store_url, {"write": 3000}, variants={"plain": 0.30, "warm": 0.45})
+    made = Many.put(store_url, {"write": 1500}, variants={"plain": 0.3, "warm": 0.6}, days=150)
     yield made
     made.engine.dispose()
 
@@ -140,7 +140,7 @@ def test_a_difference_is_read_with_its_evidence(many: Many, campaign: object) ->
     assert (found.variant_a, found.variant_b, found.verdict) == ("plain", "warm", "b")
     assert (found.evidence or 0) > NEEDED
     assert (found.high or 0) < 0
-    assert (found.mature_a or 0) + (found.mature_b or 0) == 3000
+    assert (found.mature_a or 0) + (found.mature_b or 0) == 1500
     before = many.report()
     many.publish(LAST, campaign)
     assert many.report() == before
@@ -161,17 +161,41 @@ def test_too_few_patients_tell_nothing(store_url: str, campaign: object) -> None
     many.engine.dispose()
 
 
-def test_a_reading_stands_while_a_few_patients_more_are_over(many: Many, campaign: object) -> None:
-    days = [date(2026, 2, 20) + timedelta(days=n) for n in range(14)]
-    for day in days:
-        many.publish(day, campaign)
-    found = [reading(many, day) for day in days]
-    told = [one for one in found if one.counted_on]
-    assert {one.counted_on for one in told} != {None}
-    for old, new in pairwise(told):
-        for name in ("mature_a", "returned_a", "mature_b", "returned_b"):
-            change = abs(getattr(new, name) - getattr(old, name))
-            assert change == 0 or change > 10
+def test_a_reading_is_made_of_what_the_report_tells_and_of_nothing_else(
+    many: Many, campaign: object
+) -> None:
+    many.publish(date(2026, 3, 5), campaign)
+    first = reading(many)
+    assert first.counted_on == date(2026, 3, 5)
+    many.execute("UPDATE outcome SET known_on = '2026-03-06', returned_at = NULL"
+                 " WHERE follow_up_id % 3 = 0")  # fmt: skip
+    many.publish(date(2026, 3, 6), campaign)  # nothing is due
+    assert reading(many) == first
+    many.publish(date(2026, 4, 2), campaign)
+    second = reading(many)
+    with many.engine.connect() as connection:
+        told = read_told(connection, SLUG, date.max)
+    groups = experiments.groups_of(told, "try", ("plain", "warm"), 30)
+    assert len(groups) == 2
+    assert second.mature_a == sum(a.patients for a, _ in groups)
+    assert second.returned_b == sum(b.returned for _, b in groups)
+
+
+def test_who_counts_in_no_report_counts_in_no_experiment(many: Many, campaign: object) -> None:
+    many.execute("UPDATE follow_up SET counts = false WHERE begins_at >= '2026-02-01'")
+    many.publish(LAST, campaign)
+    found = reading(many)
+    with many.engine.connect() as connection:
+        counted = connection.execute(text("SELECT count(*) FROM follow_up WHERE counts")).scalar()
+    assert (found.mature_a or 0) + (found.mature_b or 0) == counted
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [(1.0, 1.0), (19.99, 19.0), (20.0, 20.0), (0.0123, 0.012), (987.6, 980.0),
+                        (1e9, 1e9), (0.0, 0.0)],
+)  # fmt: skip
+def test_evidence_is_told_in_two_digits_and_never_rounded_up(found: float, told: float) -> None:
+    assert experiments.floored(found) == told
 
 
 # --- ended ---

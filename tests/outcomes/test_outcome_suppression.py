@@ -1,267 +1,422 @@
-"""Suppression: nobody who has every number that is told can work out a small one (PRV-27).
+"""Suppression: nobody who has every number that was ever told can work out a small one (PRV-27).
 
-The attacker is a solver: integer counts of every kind of follow-up, held to all that is told. What
-is 1 to 10 patients in truth must be possible in more ways than ten numbers wide.
+The attacker is a solver: integer counts of every kind of patient, held to all that is told of all
+days, slices and margins. What is 1 to 10 patients in truth must be possible in a span of more than
+ten.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import date, timedelta
-from itertools import combinations
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from reengage.outcomes.cells import EVENTS, HORIZONS, Cell, Group, group_of
-from reengage.outcomes.suppression import SMALL, clear, is_clear
-from reengage.outcomes.telling import ALL, NEVER, Before, Line, tell
+from reengage.outcomes.cells import HORIZONS, Cell, Counts
+from reengage.outcomes.suppression import SMALL, Part, choose, clear, is_clear
+from reengage.outcomes.telling import ALL, GRID, Due, Telling, Told, due
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-DAY = date(2026, 7, 1)
-ATOMS = [(mature, back) for mature in range(5) for back in range(mature + 1)]
-"""How many horizons are over, and the first that the return lies within, 0 = none of them."""
+YEAR = 2026
+OVER = datetime(2027, 12, 31, tzinfo=UTC)
+EVERY = bool(os.environ.get("REENGAGE_EVERY_SEED"))
+"""More draws, and every count of each."""
 MOST = 100_000
 """Patients that the attacker takes for possible, of any kind."""
-Lines = Sequence[Line]
 
 
-def made(seed: int, levels: int, size: float, *, closed: bool = False) -> list[Cell]:
-    """Follow-ups of levels whose sizes differ a lot; `closed`: all horizons are over."""
-    rng = np.random.default_rng(seed)
-    cells = []
-    for level in range(levels):
-        mean = size * rng.choice([0.03, 0.2, 1.0, 3.0])
-        for mature, back in [(4, r) for r in range(5)] if closed else ATOMS:
-            share = 1.0 if not back else rng.choice([0.0, 0.05, 0.3])
-            patients = int(rng.poisson(mean * share))
-            if patients:
-                cells.append(cell(f"level{level}", mature, back, patients))
-    return cells
+@dataclass(frozen=True)
+class Kind:
+    """Patients that are alike in all that anybody could ask."""
+
+    month: int
+    language: str = "en"
+    age: str = "40-64"
+    back: int = 0
+    """Within how many days, 0 = not; likewise the next two."""
+    booked: int = 0
+    kept: int = 0
+    written: bool = True
 
 
-def cell(level: str, mature: int, back: int, patients: int, arm: str = "write") -> Cell:
-    within = dict.fromkeys(EVENTS, back)
-    return Cell(arm, (level, "unknown", "unknown", "none"), mature, within, True, patients)
+Truth = Counter[Kind]
+Group = Callable[[Kind], bool]
+
+
+def cell(kind: Kind, patients: int, arm: str = "write") -> Cell:
+    def place(day: int) -> int:
+        return next((n for n, h in enumerate(HORIZONS, 1) if 0 < day <= h), 0)
+
+    within = {"returned": place(kind.back), "booked": place(kind.booked), "kept": place(kind.kept)}
+    return Cell(arm, (kind.language, kind.age, "unknown", "none"), within, kind.written, patients)  # type: ignore[arg-type]
+
+
+def telling(truth: Truth, told: Sequence[Told] = (), arm: str = "write") -> Telling:
+    def some(began: date, ended: date) -> Iterator[tuple[Kind, int]]:
+        last = ended.month - 1 or 12
+        return (
+            one for one in sorted(truth.items(), key=str) if began.month <= one[0].month <= last
+        )
+
+    def days(began: date, ended: date) -> Counter[tuple[str, int]]:
+        found: Counter[tuple[str, int]] = Counter()
+        for kind, n in some(began, ended):
+            if kind.back:
+                found[arm, kind.back - 1] += n
+        return found
+
+    return Telling(
+        YEAR, date(YEAR, 7, 1), list(told),
+        lambda began, ended: [cell(kind, n, arm) for kind, n in some(began, ended)], days,
+    )  # fmt: skip
+
+
+def told_of(truth: Truth) -> list[Told]:
+    """All that is ever told of a year."""
+    one = telling(truth)
+    for what in due(YEAR, None, OVER):
+        one.tell(what)
+    return one.new
 
 
 class Attacker:
-    """Everything that is told of one arm and of the slice `language`, as equations."""
+    """Everything that is told of one arm, as equations."""
 
-    def __init__(self, lines: Lines, levels: Sequence[str]) -> None:
-        self.levels = list(levels)
-        self._rows: list[np.ndarray] = []
-        self._values: list[int] = []
-        for line in lines:
-            if line.counted_on is None or line.slice not in (ALL, "language"):
-                continue
-            of = self.levels if line.slice == ALL else [line.level]
-            place = HORIZONS.index(line.horizon_days) + 1
-            self._know(self.enrolled(of), line.enrolled)
-            self._know(self.mature(of, place), line.mature)
-            self._know(self.back(of, place), line.returned)
+    def __init__(self, kinds: Sequence[Kind], told: Sequence[Told]) -> None:
+        self.kinds = list(kinds)
+        rows, values = [], []
+        for one in told:
+            group = of_row(one)
+            by = one.horizon_days
+            for row, value in (
+                (self.row(group), one.patients),
+                (self.row(back_by(group, by)), one.returned),
+                (self.row(lambda k, g=group, b=by: g(k) and 0 < k.booked <= b), one.booked),
+                (self.row(lambda k, g=group, b=by: g(k) and 0 < k.kept <= b), one.kept),
+                (self.row(lambda k, g=group: g(k) and k.written), one.written),
+            ):
+                if value is not None:
+                    rows.append(row)
+                    values.append(value)
+        self.known = [LinearConstraint(np.array(rows), values, values)] if rows else []
 
-    def _know(self, row: np.ndarray, value: int | None) -> None:
-        assert value is not None
-        self._rows.append(row)
-        self._values.append(value)
-
-    def _where(self, of: Sequence[str], wanted: object) -> np.ndarray:
-        return np.array([
-            float(level in of and wanted(mature, back))  # type: ignore[operator]
-            for level in self.levels
-            for mature, back in ATOMS
-        ])  # fmt: skip
-
-    def enrolled(self, of: Sequence[str]) -> np.ndarray:
-        return self._where(of, lambda m, r: True)
-
-    def mature(self, of: Sequence[str], place: int) -> np.ndarray:
-        return self._where(of, lambda m, r: m >= place)
-
-    def back(self, of: Sequence[str], place: int) -> np.ndarray:
-        return self._where(of, lambda m, r: m >= place and 0 < r <= place)
-
-    def sensitive(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Every count of patients that somebody could want: of each level, and of all."""
-        for name, of in [(ALL, self.levels), *((level, [level]) for level in self.levels)]:
-            yield f"{name} enrolled", self.enrolled(of)
-            for h in range(1, 5):
-                after, before = self.mature(of, h), self.mature(of, h - 1)
-                yield f"{name} mature at {h}", after
-                yield f"{name} mature at {h - 1} and not at {h}", before - after
-                yield f"{name} back by {h}", self.back(of, h)
-                yield f"{name} not back by {h}", after - self.back(of, h)
-                yield (
-                    f"{name} back between {h - 1} and {h}",
-                    self._where(of, lambda m, r, h=h: m >= h and r == h),
-                )
+    def row(self, wanted: Group) -> np.ndarray:
+        return np.array([float(wanted(kind)) for kind in self.kinds])
 
     def span(self, row: np.ndarray) -> tuple[float, float]:
         """The least and the most that the count can be, for whoever knows all that is told."""
-        known = (
-            [LinearConstraint(np.array(self._rows), self._values, self._values)]
-            if self._rows
-            else []
-        )
         ends = []
         for sign in (1, -1):
             found = milp(
-                sign * row,
-                constraints=known,
-                integrality=np.ones(len(row)),
+                sign * row, constraints=self.known, integrality=np.ones(len(row)),
                 bounds=Bounds(0, MOST),
-            )
+            )  # fmt: skip
             assert found.success, found.message
-            ends.append(found.fun)
+            ends.append(round(found.fun))
         return ends[0], -ends[1]
 
 
-def truth(cells: Sequence[Cell], levels: Sequence[str]) -> np.ndarray:
-    counts: dict[tuple[str, int, int], int] = defaultdict(int)
-    for one in cells:
-        back = one.within["returned"]
-        counts[one.levels[0], one.mature, back if back <= one.mature else 0] += one.patients
-    return np.array([counts[level, *atom] for level in levels for atom in ATOMS], dtype=float)
+def of_row(one: Told) -> Group:
+    months = range(one.began.month, (one.ended.month - 1 or 12) + 1)
+
+    def wanted(kind: Kind) -> bool:
+        level = {"language": kind.language, "age_band": kind.age, "service_line": "unknown"}
+        return kind.month in months and (one.slice == ALL or level.get(one.slice) == one.level)
+
+    return wanted
 
 
-def worked_out(cells: Sequence[Cell], lines: Lines) -> list[str]:
-    """Small counts that the attacker knows to within ten or fewer."""
-    levels = sorted({one.levels[0] for one in cells})
-    attacker, real = Attacker(lines, levels), truth(cells, levels)
+def back_by(group: Group, day: int) -> Group:
+    return lambda kind: group(kind) and 0 < kind.back <= day
+
+
+def sensitive(kinds: Sequence[Kind], days: Sequence[int]) -> Iterator[tuple[str, Group]]:
+    """Counts that somebody could want: of each month, some, all; of each level, both, everybody."""
+    months = sorted({kind.month for kind in kinds})
+    spans = [(a, b) for a, b in product(months, months) if a <= b]
+    languages = [None, *sorted({kind.language for kind in kinds})]
+    ages = [None, *sorted({kind.age for kind in kinds})]
+    for (first, last), language, age in product(spans, languages, ages):
+
+        def group(k: Kind, f=first, t=last, n=language, a=age) -> bool:  # type: ignore[no-untyped-def]
+            return f <= k.month <= t and n in (None, k.language) and a in (None, k.age)
+
+        name = f"{first} to {last}, {language}, {age}:"
+        yield f"{name} all", group
+        yield f"{name} unwritten", lambda k, g=group: g(k) and not k.written  # type: ignore[misc]
+        for was, day in pairwise([0, *days]):
+            back, before = back_by(group, day), back_by(group, was)
+            yield f"{name} back by {day}", back
+            yield (
+                f"{name} back after {was}, by {day}",
+                lambda k, a=back, b=before: a(k) and not b(k),
+            )  # type: ignore[misc]
+            yield f"{name} not back by {day}", lambda k, g=group, b=back: g(k) and not b(k)  # type: ignore[misc]
+            for what in ("booked", "kept"):
+                yield (
+                    f"{name} {what} by {day}",
+                    lambda k, g=group, w=what, d=day: g(k) and 0 < getattr(k, w) <= d,  # type: ignore[misc]
+                )
+            yield (
+                f"{name} back by {day}, not kept",
+                lambda k, b=back, d=day: b(k) and not 0 < k.kept <= d,  # type: ignore[misc]
+            )
+            yield (
+                f"{name} booked by {day}, not kept",
+                lambda k, g=group, d=day: g(k) and 0 < k.booked <= d and not 0 < k.kept <= d,  # type: ignore[misc]
+            )
+
+
+def worked_out(
+    kinds: Sequence[Kind], truth: Truth, told: Sequence[Told], days: Sequence[int] = HORIZONS,
+    most: int = 1000 if EVERY else 40,
+) -> list[str]:  # fmt: skip
+    """Small counts that the attacker knows to within ten or fewer; of `most` of them, by chance."""
+    attacker = Attacker(kinds, told)
+    small = [
+        (name, row, count)
+        for name, wanted in sensitive(kinds, days)
+        for row in [attacker.row(wanted)]
+        for count in [sum(n for kind, n in truth.items() if wanted(kind))]
+        if not is_clear(count)
+    ]
+    order = np.random.default_rng(0).permutation(len(small))[:most]
     found = []
-    for name, row in attacker.sensitive():
-        count = int(row @ real)
-        if not is_clear(count):
-            least, most = attacker.span(row)
-            assert least <= count <= most
-            if most - least <= SMALL:
-                found.append(f"{name}: {least:g} to {most:g}, is {count}")
+    for name, row, count in (small[n] for n in order):
+        low, high = attacker.span(row)
+        assert low <= count <= high
+        if high - low <= SMALL:
+            found.append(f"{name} {low} to {high}, is {count}")
     return found
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_a_solver_cannot_recover_a_small_count_from_all_that_is_told(seed: int) -> None:
-    cells = made(seed, levels=2 + seed % 4, size=[12, 40, 200][seed % 3], closed=seed % 2 == 1)
-    lines = tell(cells, "write", DAY, NEVER)
-    assert worked_out(cells, lines) == []
+def drawn(rng: np.random.Generator, kinds: Sequence[Kind], size: float) -> Truth:
+    """Counts that differ a lot, by month, level and kind."""
+    months = {m: rng.choice([0.1, 0.5, 1.0, 2.0]) for m in range(1, 13)}
+    levels = {one: rng.choice([0.03, 0.2, 1.0, 3.0]) for one in ("en", "es", "vi")}
+    share: dict[tuple[int, int, int, bool], float] = {}
+    truth: Truth = Counter()
+    for one in kinds:
+        what = (one.back, one.booked, one.kept, one.written)
+        likely = share.setdefault(what, 1.0 if not one.back else rng.choice([0.0, 0.05, 0.3]))
+        if n := int(rng.poisson(size * months[one.month] * levels[one.language] * likely)):
+            truth[one] = n
+    return truth
+
+
+# --- the attacker ---
+
+
+@pytest.mark.parametrize("seed", range(60 if EVERY else 4))
+def test_a_solver_cannot_recover_a_small_count_from_all_that_is_ever_told(seed: int) -> None:
+    """All months, all days, two slices and their margins."""
+    kinds = [
+        Kind(month, language, age, back)
+        for month in (1, 2, 3, 12) for language in ("en", "es", "vi")
+        for age in ("18-39", "80+") for back in (0, *HORIZONS)
+    ]  # fmt: skip
+    truth = drawn(np.random.default_rng(seed), kinds, [5, 25, 120][seed % 3])
+    assert worked_out(kinds, truth, told_of(truth)) == []
+
+
+@pytest.mark.parametrize("seed", range(30 if EVERY else 3))
+def test_nor_from_the_curve_beside_them(seed: int) -> None:
+    days = sorted({*GRID, *HORIZONS})
+    kinds = [
+        Kind(month, language, back=back)
+        for month in (1, 2) for language in ("en", "es") for back in (0, *days)
+    ]  # fmt: skip
+    truth = drawn(np.random.default_rng(seed), kinds, [4, 20, 60][seed % 3])
+    told = told_of(truth)
+    assert worked_out(kinds, truth, told, days) == []
+    assert seed % 3 < 1 or any(one.horizon_days not in HORIZONS for one in told)
+
+
+@pytest.mark.parametrize("seed", range(40 if EVERY else 4))
+def test_nor_from_who_booked_and_kept_and_was_written_to(seed: int) -> None:
+    kinds = [
+        Kind(month, language, back=back, booked=booked, kept=kept, written=written)
+        for month in (1, 2) for language in ("en", "es")
+        for back in (0, 30, 60) for booked in (0, 30, 60) for kept in (0, 30, 60)
+        for written in (True, False)
+        if not kept or (0 < back <= kept and 0 < booked <= kept)
+    ]  # fmt: skip
+    truth = drawn(np.random.default_rng(seed), kinds, [4, 15, 60, 200][seed % 4])
+    told = told_of(truth)
+    assert worked_out(kinds, truth, told, HORIZONS[:2]) == []
+    assert seed % 4 < 3 or any(one.kept is not None for one in told)
 
 
 def test_the_solver_would_have_found_what_a_naive_table_gives_away() -> None:
     """Small cells alone withheld, each by itself: the margins give them back."""
-    cells = [cell("en", 4, 0, 300), cell("en", 4, 1, 40), cell("es", 4, 0, 50), cell("es", 4, 1, 5)]
-    lines = [
-        Line(slice_, level, "write", days, DAY, group.enrolled, None, one.patients,
-             one.events["returned"])
-        for slice_, level in ((ALL, ALL), ("language", "en"))
-        for group in [group_of(c for c in cells if level in (ALL, c.levels[0]))]
-        for days, one in zip(HORIZONS, group.horizons, strict=True)
-    ]  # fmt: skip
-    assert "es back by 1: 5 to 5, is 5" in worked_out(cells, lines)
+    truth: Truth = Counter({Kind(1): 300, Kind(1, back=30): 40, Kind(1, "es"): 50,
+                            Kind(1, "es", back=30): 5})  # fmt: skip
+    row = Told(YEAR, date(YEAR, 1, 1), date(YEAR, 2, 1), ALL, ALL, "write", 30, date.min, 395, 45)
+    en = replace(row, slice="language", level="en", patients=340, returned=40)
+    assert "1 to 1, es, None: back by 30 5 to 5, is 5" in worked_out(list(truth), truth, [row, en])
+
+
+def test_the_solver_would_have_found_what_two_days_give_away() -> None:
+    """The same group counted again, when five more had come back."""
+    truth: Truth = Counter({Kind(1): 300, Kind(1, back=30): 40, Kind(1, back=60): 5})
+    row = Told(YEAR, date(YEAR, 1, 1), date(YEAR, 2, 1), ALL, ALL, "write", 30, date.min, 345, 40)
+    found = worked_out(list(truth), truth, [row, replace(row, horizon_days=60, returned=45)])
+    assert "1 to 1, None, None: back after 30, by 60 5 to 5, is 5" in found
+
+
+# --- what is told, and when ---
 
 
 def test_much_is_told_all_the_same() -> None:
-    told = {}
-    for size in (20, 200, 2000):
-        lines = tell(made(3, 5, size, closed=True), "write", DAY, NEVER)
-        told[size] = sum(one.counted_on is not None for one in lines) / len(lines)
-    assert told[20] < told[200] <= told[2000]
-    assert told[2000] > 0.8
+    kinds = [Kind(m, language, back=back) for m in (1, 2, 3) for language in ("en", "es", "vi")
+             for back in (0, *HORIZONS)]  # fmt: skip
+    told = {
+        size: sum(
+            n.horizon_days in HORIZONS
+            for n in told_of(drawn(np.random.default_rng(3), kinds, size))
+        )
+        for size in (5, 50, 5000)
+    }
+    assert told[5] < told[50] <= told[5000]
+    assert told[5000] >= 3 * 4 * 4  # three months, four horizons, everybody and two levels or more
 
 
 @pytest.mark.parametrize(("count", "told"), [(0, True), (1, False), (10, False), (11, True)])
 def test_none_and_eleven_are_told_one_and_ten_are_not(count: int, told: bool) -> None:
-    cells = [cell("en", 4, 0, 100)] + ([cell("en", 4, 1, count)] if count else [])
-    lines = tell(cells, "write", DAY, NEVER)
-    everybody = [one for one in lines if one.slice == ALL]
-    assert {one.returned is not None for one in everybody} == {told}
+    rows = told_of(Counter({Kind(1): 100, Kind(1, back=30): count}))
+    assert bool([one for one in rows if one.horizon_days == 30]) == told
 
 
-def test_who_was_away_and_returned_between_two_horizons_is_protected_too() -> None:
-    group = group_of([cell("en", 4, 0, 100), cell("en", 4, 1, 40), cell("en", 4, 2, 3)])
-    assert clear(group, "returned", 1)
-    assert not clear(group, "returned", 2)
+def test_who_came_back_between_two_horizons_is_protected_too() -> None:
+    first, few, many = (Counts(100, n, 0, 0, 100) for n in (40, 43, 51))
+    assert clear(Part(first))
+    assert not clear(Part(few, first))
+    assert clear(Part(many, first))
+
+
+def test_who_returned_or_booked_and_did_not_keep_it_is_protected_too() -> None:
+    few_away = Part(Counts(200, 60, 100, 55, 200))
+    few_missed = Part(Counts(200, 100, 60, 55, 200))
+    for part in (few_away, few_missed):
+        assert clear(part, ["booked"])
+        assert not clear(part, ["booked", "kept"])
+    assert clear(few_missed, ["kept"])
+
+
+def after_a_small_january(**february: int) -> Truth:
+    """Languages of January are too small to tell and wait for February; five of it are special."""
+    truth: Truth = Counter()
+    for language, special in (("en", 3), ("es", 2)):
+        truth[Kind(1, language)], truth[Kind(1, language, back=30)] = 20, 6
+        truth[Kind(2, language)], truth[Kind(2, language, back=30)] = 200, 60
+        truth[Kind(1, language, **february)] = special
+        truth[Kind(2, language, **february)] = 60
+    return truth
+
+
+def of_languages(truth: Truth) -> list[Told]:
+    rows = [one for one in told_of(truth) if one.slice == "language"]
+    assert {(one.began.month, one.ended.month) for one in rows} == {(1, 3)}
+    return rows
+
+
+def test_a_slice_is_told_by_a_horizon_only_where_each_of_its_months_is() -> None:
+    """January by 60 days is left out: the slice of both months less February would tell it."""
+    rows = of_languages(after_a_small_january(back=60))
+    assert {one.horizon_days for one in rows} == {30}
+
+
+def test_a_slice_tells_a_column_only_where_each_of_its_months_does() -> None:
+    rows = of_languages(after_a_small_january(booked=30))
+    assert {one.booked for one in rows} == {None}
+    assert {one.written for one in rows} != {None}
 
 
 def test_a_level_that_is_withheld_never_stands_alone() -> None:
-    cells = [cell(level, 4, 0, n) for level, n in (("en", 900), ("es", 300), ("vi", 4))]
-    lines = [one for one in tell(cells, "write", DAY, NEVER) if one.slice == "language"]
-    assert {one.level for one in lines if one.counted_on is None} == {"es", "vi"}
+    sizes = {"en": 900, "es": 300, "vi": 4}
+    levels = {name: Part(Counts(n, 0, 0, 0, 0)) for name, n in sizes.items()}
+    assert choose(levels, Part(Counts(1204, 0, 0, 0, 0))) == {"en"}
 
 
-def test_from_day_to_day_no_number_changes_by_one_to_ten_patients() -> None:
-    rng = np.random.default_rng(9)
-    cells: list[Cell] = []
-    before, history = NEVER, []
-    for number in range(120):
-        cells = grown(cells, rng)
-        day = DAY + timedelta(days=number)
-        lines = tell(cells, "write", day, before)
-        history += [one for one in lines if one.counted_on == day]
-        totals = {
-            **before.totals,
-            ("write", day): [one for one in lines if one.slice == ALL and one.counted_on == day],
-        }
-        before = Before(lines, totals)
-    changes = [
-        abs(getattr(new, name) - getattr(old, name))
-        for key, some in by_key(history).items()
-        for old, new in combinations(some, 2)
-        for name in ("enrolled", "mature", "returned", "booked", "kept")
-        if getattr(old, name) is not None and getattr(new, name) is not None
+def test_a_level_that_was_withheld_is_not_told_later() -> None:
+    sizes = {"en": 120, "es": 99, "vi": 4}
+    rows = told_of(
+        Counter({Kind(1, name, back=b): n for name, n in sizes.items() for b in (0, 30, 90)})
+    )
+    by_horizon = [
+        {one.level for one in rows if (one.slice, one.horizon_days) == ("language", h)}
+        for h in HORIZONS
     ]
-    assert len({one.counted_on for one in history}) > 5
-    assert [change for change in changes if not is_clear(change)] == []
+    assert by_horizon[0] == {"en"}
+    assert all(later <= earlier for earlier, later in pairwise(by_horizon))
 
 
-def test_levels_together_do_not_change_by_a_few_patients_either() -> None:
-    """What is not told of a slice is the total less what is told, on both days."""
-    first = [cell("en", 4, 0, 100), cell("es", 4, 0, 60), cell("vi", 4, 0, 40)]
-    lines = tell(first, "write", DAY, NEVER)
-    before = Before(lines, {("write", DAY): [one for one in lines if one.slice == ALL]})
-    later = [*first, cell("en", 4, 0, 20), cell("es", 4, 0, 3)]
-    told = tell(later, "write", DAY + timedelta(days=1), before)
-    stands = {one.counted_on for one in told if one.slice == "language"}
-    assert stands == {DAY}
-    assert {one.counted_on for one in told if one.slice == ALL} == {DAY + timedelta(days=1)}
+def test_what_is_too_small_waits_for_the_next_month_and_is_one_group_with_it() -> None:
+    truth: Truth = Counter(
+        {Kind(m, back=back): n for m in (1, 2, 3) for back, n in ((0, 90), (30, 7))}
+    )
+    groups = {(one.began.month, one.ended.month) for one in told_of(truth)}
+    assert groups == {(1, 3)}  # January and February; March waits
 
 
-def test_numbers_that_may_not_follow_stand_with_their_day() -> None:
-    first = [cell("en", 4, 0, 100)]
-    lines = tell(first, "write", DAY, NEVER)
-    before = Before(lines, {("write", DAY): [one for one in lines if one.slice == ALL]})
-    assert tell([*first, cell("en", 4, 0, 3)], "write", DAY + timedelta(days=1), before) == lines
-    grown_enough = tell([*first, cell("en", 4, 0, 11)], "write", DAY + timedelta(days=1), before)
-    assert {one.enrolled for one in grown_enough} == {111}
+def test_at_the_end_of_the_year_nothing_is_waited_for() -> None:
+    truth: Truth = Counter({Kind(12): 90, Kind(12, back=30): 4, Kind(12, back=90): 30})
+    assert {one.horizon_days for one in told_of(truth) if one.horizon_days in HORIZONS} == {90, 180}
 
 
-def grown(cells: Sequence[Cell], rng: np.random.Generator) -> list[Cell]:
-    """A day later: some horizons are over, some came back, new ones begin."""
-    counts: dict[tuple[str, int, int], int] = defaultdict(int)
-    for one in cells:
-        counts[one.levels[0], one.mature, one.within["returned"]] += one.patients
-    for (level, mature, back), patients in list(counts.items()):
-        moved = int(rng.binomial(patients, 0.03))
-        if mature < 4 and moved:
-            counts[level, mature, back] -= moved
-            now = back or (mature + 1 if rng.random() < 0.3 else 0)
-            counts[level, mature + 1, now] += moved
-    for level, most in (("en", 40), ("es", 8), ("vi", 2)):
-        counts[level, 0, 0] += int(rng.integers(0, most))
-    return [cell(*key, patients) for key, patients in sorted(counts.items()) if patients]
+def test_a_number_is_told_once_whatever_becomes_known_later() -> None:
+    """Late entries: what was told stands, and what is told after it differs from it by nobody or by
+    more than ten.
+    """
+    rng = np.random.default_rng(4)
+    kinds = [
+        Kind(m, name, back=back)
+        for m in (1, 2, 3)
+        for name in ("en", "es")
+        for back in (0, *HORIZONS)
+    ]
+    truth, told = drawn(rng, kinds, 60), list[Told]()
+    for one in due(YEAR, None, OVER):
+        for kind in rng.choice(
+            len(kinds), 4
+        ):  # somebody's visit is entered late, another's is gone
+            truth[kinds[kind]] = max(0, truth[kinds[kind]] + int(rng.integers(-2, 6)))
+        day = telling(truth, told)
+        day.tell(one)
+        told = day.told
+    keys = [(t.began, t.slice, t.level, t.arm, t.horizon_days) for t in told]
+    assert len(keys) == len(set(keys)) > 20
+    for a in told:
+        for b in told:
+            if (a.began, a.slice, a.level) == (b.began, b.slice, b.level):
+                assert is_clear(abs(a.patients - b.patients))
+                assert is_clear(abs(a.returned - b.returned))
 
 
-def by_key(lines: Lines) -> dict[tuple[str, str, int], list[Line]]:
-    found: dict[tuple[str, str, int], list[Line]] = defaultdict(list)
-    for one in lines:
-        found[one.slice, one.level, one.horizon_days].append(one)
-    return found
+def test_both_arms_are_told_of_the_same_patients_or_wait() -> None:
+    def cells(began: date, ended: date) -> list[Cell]:
+        months = range(began.month, (ended.month - 1 or 12) + 1)
+        return [cell(Kind(m, back=back), n, arm) for m in months if m < 4
+                for arm, n in (("write", 100), ("holdout", 6)) for back in (0, 30)]  # fmt: skip
+
+    one = Telling(YEAR, date(YEAR, 7, 1), [], cells, lambda *_: {})
+    for what in due(YEAR, None, datetime(YEAR, 4, 15, tzinfo=UTC)):
+        one.tell(what)
+    assert {(t.arm, t.began.month, t.ended.month) for t in one.new} == {
+        ("write", 1, 3), ("holdout", 1, 3),
+    }  # fmt: skip
 
 
-def test_a_group_less_another_is_what_is_left() -> None:
-    whole = group_of([cell("en", 4, 1, 30), cell("es", 2, 0, 12)])
-    part = group_of([cell("es", 2, 0, 12)])
-    rest: Group = whole - part
-    assert rest == group_of([cell("en", 4, 1, 30)])
-    assert replace(rest, enrolled=0) != rest
+def test_what_is_due_comes_in_the_order_of_time_and_once() -> None:
+    until = [datetime(YEAR, m, 5, tzinfo=UTC) for m in range(1, 13)]
+    found: list[Due] = []
+    for after, now in pairwise([None, *until]):
+        assert now is not None
+        found += due(YEAR, after, now)
+    assert found == due(YEAR, None, until[-1])
+    assert found == sorted(found)
+    assert (found[0].at, found[0].horizon) == (datetime(YEAR, 3, 3, tzinfo=UTC), 30)

@@ -12,7 +12,7 @@ from ready import CAMPAIGN, CHUNK, LETTERS, Ready, run_of, states, taken
 from reengage.delivery import Breaker
 from reengage.ledger.entry import parse
 from reengage.pipeline import breaker, trail
-from reengage.pipeline.plan import Chunk
+from reengage.pipeline.plan import Chunk, plan
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send, send_what_is_open
 from reengage.pipeline.settle import settle
@@ -96,6 +96,23 @@ def test_letters_of_all_chunks_count_together(run: Run) -> None:
     assert found is not None
     assert found.chunk == 4  # which asks
     assert (found.seen.letters, found.seen.refused, found.seen.errors) == (5, 5, 0)
+
+
+@pytest.mark.parametrize(("asking", "asks"), [(0, 0), (1, 0), (4, 0)])
+def test_a_question_whose_chunk_is_gone_is_asked_by_the_first(
+    asking: int, asks: int, run: Run
+) -> None:
+    """A run that is cleared as a whole may be cut into fewer chunks: here one."""
+    assert noted(run, *[REFUSED] * 5, chunk=asking)
+    with run.store.begin() as connection:
+        connection.execute(text("UPDATE run SET gate = 'green'"))
+    assert [chunk["number"] for chunk in plan(run)] == [0]
+    found = paused(run)
+    assert found is not None
+    assert found.chunk == asks
+    question = breaker.question_of(run)
+    assert question is not None
+    assert question.chunk == asks
 
 
 def test_a_campaign_without_a_breaker_counts_nothing(run: Run) -> None:

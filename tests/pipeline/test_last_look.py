@@ -24,6 +24,7 @@ from reengage.pipeline.settle import settle, shred
 from reengage.sealing.way import Means
 from reengage.settings import HOME, Settings
 from simulators.smtp import HostileRelay
+from sqlalchemy import Connection
 from world import NOW, World
 
 Change = Callable[[World, str], None]
@@ -185,13 +186,13 @@ def test_a_medicine_of_one_letter_is_not_held_against_another(practice: Practice
     other = replace(
         one, letter_id=uuid4(), letter=replace(one.letter, medication_key="another, and gone")
     )
-    assert last_look(run, [one, other], MEANS).denied == {other.letter_id: "prescription_ended"}
-    assert last_look(run, [other, one], MEANS).denied == {other.letter_id: "prescription_ended"}
+    assert _looked(run, [one, other]).denied == {other.letter_id: "prescription_ended"}
+    assert _looked(run, [other, one]).denied == {other.letter_id: "prescription_ended"}
     # Sealed before letters had keys: only the patient can be asked about.
     older = replace(one, letter=replace(one.letter, medication_key=None, says={}))
     practice.world.change("medication", "p0", sensitive_class="hiv")
     older = replace(older, letter_id=uuid4())
-    assert last_look(run, [older, one], MEANS).denied == {one.letter_id: "sensitive_medicine"}
+    assert _looked(run, [older, one]).denied == {one.letter_id: "sensitive_medicine"}
 
 
 def test_a_patient_who_vanished_and_one_whose_case_changed(
@@ -213,8 +214,10 @@ def test_an_opt_out_between_the_warehouses_word_and_the_claim_wins(
     run = run_of(ready_practice, ready.live)
     really = room.last_look
 
-    def look_and_be_overtaken(run: Run, letters: Sequence[Queued], means: Means) -> LastLook:
-        look = really(run, letters, means)
+    def look_and_be_overtaken(
+        connection: Connection, run: Run, letters: Sequence[Queued], means: Means
+    ) -> LastLook:
+        look = really(connection, run, letters, means)
         opt_out(run, "p3")
         return look
 
@@ -352,6 +355,11 @@ def test_a_window_that_closes_in_the_middle_ends_the_sending(
     ]
 
 
+def _looked(run: Run, letters: list[outbox.Queued]) -> LastLook:
+    with run.store.connect() as connection:
+        return last_look(connection, run, letters, MEANS)
+
+
 def _write(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8")
 
@@ -363,6 +371,6 @@ def test_that_the_address_on_file_was_confirmed_says_nothing_of_another(practice
     [chunk] = practice.hurry(run)
     with run.store.connect() as connection:
         [one] = outbox.open_letters(connection, run, chunk["number"], outbox.clock(connection))
-    assert set(last_look(run, [one], MEANS).verified) == {one.letter_id}
+    assert set(_looked(run, [one]).verified) == {one.letter_id}
     elsewhere = replace(one, recipient=run.keyring.pseudonym("recipient", "c@example.net"))
-    assert last_look(run, [elsewhere], MEANS).verified == {}
+    assert _looked(run, [elsewhere]).verified == {}

@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ready import CHUNK, LETTERS, Ready, run_of, taken
 from reengage.delivery import Rate
+from reengage.errors import StoreError
 from reengage.pipeline import outbox, pacing
 from reengage.pipeline.pacing import Bucket, Granted, share_out
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import Sent, send, send_what_is_open
+from reengage.vendors import Vendor
 from simulators.smtp import HostileRelay
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 ONE_DOMAIN = ["a@example.org"] * 100
 
@@ -280,3 +282,23 @@ def _until_free(take_one: Callable[[], int | None]) -> None:
     while take_one() is None:
         assert monotonic() < until
         sleep(0.01)
+
+
+def test_a_session_that_ends_at_the_goodbye_is_told_and_the_next_try_goes_on(
+    paced: Callable[..., Run], relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = paced(connections=1)
+    really = pacing.give_slot
+
+    def cut(connection: Connection, vendor: Vendor, slot: int) -> None:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with run.store.begin() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        really(connection, vendor, slot)
+
+    monkeypatch.setattr(pacing, "give_slot", cut)
+    with pytest.raises(StoreError, match="session in the store ended"):
+        send(run, CHUNK)
+    monkeypatch.setattr(pacing, "give_slot", really)
+    assert send(run, CHUNK) == {"sent": LETTERS}
+    assert len(relay.letters) == LETTERS

@@ -98,8 +98,7 @@ def test_a_cohort_above_the_cap_is_refused_in_words(practice: Practice) -> None:
     with pytest.raises(GateError) as refused:
         plan(passed(run))
     assert str(refused.value) == (
-        "3 letters are due, the campaign allows 2 a run; look at the funnel, and raise"
-        " caps.letters_per_run in campaigns/appointment_reminder.yaml if it is right"
+        "3 letters are due; the campaign allows 2 a run (`caps.letters_per_run`)"
     )
     # Nothing half done: no arm was drawn by the refused plan.
     assert practice.rows("SELECT DISTINCT arm FROM decision") == [{"arm": "write"}]

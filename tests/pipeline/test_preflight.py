@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 import simulators.certificates as shown
 import yaml
-from daily import Practice
+from daily import Practice, approve_all
 from reengage.errors import ConfigurationError, KeyringError, RelayError, VendorError
 from reengage.keys import ensure_keyring
 from reengage.pipeline.preflight import preflight
@@ -343,6 +343,7 @@ def test_a_key_that_cannot_be_made_leaves_no_run(practice: Practice) -> None:
 def test_a_scheduled_run_is_for_the_local_day_it_was_scheduled_for(
     scheduled_for: datetime, day: date, practice: Practice
 ) -> None:
+    approve_all(practice.settings, CAMPAIGN)
     run = preflight(
         practice.settings, CAMPAIGN, uuid4(), "scheduled__test", scheduled_for=scheduled_for
     )
@@ -355,6 +356,7 @@ def test_today_is_the_campaigns_local_day(practice: Practice) -> None:
 
 
 def test_a_named_day_counts_before_the_schedule(practice: Practice) -> None:
+    approve_all(practice.settings, CAMPAIGN)
     run = preflight(
         practice.settings, CAMPAIGN, uuid4(), "m", day=DAY, scheduled_for=NOW - timedelta(days=9)
     )

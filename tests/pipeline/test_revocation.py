@@ -72,8 +72,10 @@ def test_a_revocation_a_second_before_the_claim_withholds_the_letter(
     run = run_of(ready_practice, ready.live)
     really = room.last_look
 
-    def look_and_be_overtaken(run: Run, letters: Sequence[Queued], means: Means) -> LastLook:
-        look = really(run, letters, means)
+    def look_and_be_overtaken(
+        connection: Connection, run: Run, letters: Sequence[Queued], means: Means
+    ) -> LastLook:
+        look = really(connection, run, letters, means)
         record_all(run)
         return look
 

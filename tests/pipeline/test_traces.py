@@ -14,7 +14,7 @@ from reengage.errors import ConfigurationError
 from reengage.pipeline.traces import Trace, of_notice, traces_in
 
 ID = "<0b7e.4711@letters.example.org>"
-ENVID = "0b7e2f6c11d24a7d9c9a8f3e5d6c7b8a"
+ENVID = "0b7e2f6c11d24a7d9c9a8f3e5d6c7b8a-0123456789abcdef"
 CANARY = "canary@patient.example"
 
 

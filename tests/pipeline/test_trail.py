@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import pytest
-from daily import Practice
+from daily import Practice, approve_all
 from reengage.errors import GateError, LedgerError, StoreError
 from reengage.ledger.append import append
 from reengage.ledger.records import run_event
@@ -60,6 +60,7 @@ class Corridor:
         self.run: Run | None = None
 
     def preflight(self) -> None:
+        approve_all(self.practice.settings, CAMPAIGN)
         begun = self.begin("preflight")
         self.run = preflight(
             self.practice.settings, CAMPAIGN, self.run_id, "manual__test", trail=begun

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 from daily import Practice
 from ready import CHUNK, LETTERS, Ready, run_of, taken
 from reengage.errors import LedgerError, StoreError
+from reengage.keys import ensure_keyring
 from reengage.ledger.accounting import letters_of
 from reengage.ledger.outbox import check_outbox
 from reengage.pipeline import unknown
@@ -17,6 +19,7 @@ from reengage.pipeline.send import send
 from reengage.pipeline.settle import settle
 from reengage.pipeline.traces import Trace
 from reengage.pipeline.unknown import Unknown, UnresolvedError
+from reengage.return_path import envid_of
 from simulators.smtp import DROP, HostileRelay
 
 
@@ -45,7 +48,7 @@ def resolve(
 def test_it_is_listed_with_what_finds_it_elsewhere(run: Run, relay: HostileRelay) -> None:
     found = the_one(run)
     assert found.message_id == taken(relay)[0]
-    assert f"ENVID={found.envid}" in " ".join(relay.commands)
+    assert f"ENVID={envid_of(run.keyring, found.letter_id)}" in " ".join(relay.commands)
     assert (found.campaign, found.days) == (run.campaign.slug, 0)
     assert found.reason == "connection_lost_at_dot"
 
@@ -110,24 +113,25 @@ def a_letter(days: int = 0, campaign: str = "x") -> Unknown:
     return Unknown(one, campaign, date(2025, 6, 2), "", f"<{one.hex}@x.test>", since, days)
 
 
-def test_a_final_failure_outweighs_every_sign_that_it_was_taken() -> None:
+def test_a_final_failure_outweighs_every_sign_that_it_was_taken(tmp_path: Path) -> None:
+    keyring = ensure_keyring(tmp_path / "keys")
     one, other = a_letter(), a_letter()
     taken_, failed = ("sent", "log", "in the queue"), ("refused", "notice", "failed 5.1.1")
     traces = [
         Trace(one.message_id, *taken_),  # type: ignore[arg-type]
-        Trace(one.envid.upper(), *failed),  # type: ignore[arg-type]
+        Trace(envid_of(keyring, one.letter_id).upper(), *failed),  # type: ignore[arg-type]
         Trace(other.message_id, *taken_),  # type: ignore[arg-type]
         Trace("<elsewhere@x.test>", *failed),  # type: ignore[arg-type]
     ]
-    found = {finding.letter: finding for finding in unknown.match([one, other], traces)}
+    found = {finding.letter: finding for finding in unknown.match(keyring, [one, other], traces)}
     assert {letter: finding.says for letter, finding in found.items()} == {
         one: "refused", other: "sent",
     }  # fmt: skip
     assert found[one].ground == "notice: failed 5.1.1; log: in the queue"
 
 
-def test_no_trace_is_no_evidence() -> None:
-    assert unknown.match([a_letter()], []) == []
+def test_no_trace_is_no_evidence(tmp_path: Path) -> None:
+    assert unknown.match(ensure_keyring(tmp_path / "keys"), [a_letter()], []) == []
 
 
 # --- the alert ---

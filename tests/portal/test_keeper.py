@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from email import message_from_bytes
 
 import pytest
 from patients import CANARY, Portal, unknown_id
+from reengage.cli.main import main
 from reengage.portal import keeper
-from rooms import environment
 
 
 def test_a_locked_letter_is_an_incident_and_the_practice_is_told_once(portal: Portal) -> None:
@@ -46,14 +43,14 @@ def test_nothing_more_goes_to_the_address_of_who_says_that_it_is_not_theirs(port
     assert row["reason"] == "not_me"
 
 
+@pytest.mark.usefixtures("desk")
 def test_the_practice_reopens_a_letter_and_is_on_record(portal: Portal) -> None:
     one = portal.next()
     with portal.client() as client:
         client.post(f"/api/letters/{one.message_id}/report")
     portal.tend()
     [row] = portal.rows("SELECT * FROM portal_incident WHERE message_id = :m", m=one.message_id)
-    done = reengage(portal, "portal", "reopen", str(row["incident_id"]))
-    assert done.returncode == 0, done.stderr
+    assert main(["portal", "reopen", str(row["incident_id"])]) == 0
     assert CANARY in portal.open(one).text
     [after] = portal.rows("SELECT * FROM portal_incident WHERE message_id = :m", m=one.message_id)
     assert after["closed_by"]
@@ -75,21 +72,25 @@ def test_a_letter_is_reopened_by_its_own_id_too_once(portal: Portal, how: str) -
     [row] = portal.rows("SELECT * FROM portal_message WHERE message_id = :m", m=one.message_id)
     settings = portal.practice.settings
     with portal.run.store.begin() as connection:
-        for expected in (row["letter_id"], None):
-            assert expected == keeper.reopen(
+        for expected in (True, False):
+            done = keeper.reopen(
                 connection, settings.home, str(row[how]), "somebody",
                 journal=settings.suppressions_path, at=settings.now(),
             )  # fmt: skip
+            assert (done is not None) is expected
+            assert done is None or (done.letter_id, done.opens) == (row["letter_id"], True)
     assert CANARY in portal.open(one).text
 
 
-def test_the_practice_sees_whose_letters_are_locked_and_is_on_record(portal: Portal) -> None:
+@pytest.mark.usefixtures("desk")
+def test_the_practice_sees_whose_letters_are_locked_and_is_on_record(
+    portal: Portal, capsys: pytest.CaptureFixture[str]
+) -> None:
     one = portal.next()
     portal.lock(one.message_id)
     portal.tend()
-    done = reengage(portal, "portal", "incidents")
-    assert done.returncode == 0, done.stderr
-    assert one.key in done.stdout
+    assert main(["portal", "incidents"]) == 0
+    assert one.key in capsys.readouterr().out
 
 
 def test_what_is_over_is_removed(portal: Portal) -> None:
@@ -103,12 +104,3 @@ def test_what_is_over_is_removed(portal: Portal) -> None:
     assert portal.tend().removed >= 2
     assert portal.rows("SELECT 1 FROM portal_session WHERE message_id = :m", m=one.message_id) == []
     assert portal.rows("SELECT 1 FROM portal_guess WHERE message_id = :m", m=gone) == []
-
-
-def reengage(portal: Portal, *arguments: str) -> subprocess.CompletedProcess[str]:
-    variables = environment(portal.practice.settings)
-    return subprocess.run(
-        [sys.executable, "-m", "reengage", *arguments],
-        env={**os.environ, **variables, "COLUMNS": "200"}, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip

@@ -12,8 +12,11 @@ from sqlalchemy.exc import ProgrammingError
 READS = {
     "portal_message", "portal_guess", "portal_pace", "portal_session", "portal_address",
     "opt_out_link", "opt_out", "revocation", "restriction", "preference", "keyring",
-    "ledger_head", "refusal_mark",
+    "ledger_head", "refusal_mark", "ledger_owed",
 }  # fmt: skip
+
+FORBIDDEN = "42501"
+"""insufficient_privilege"""
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +28,13 @@ def engine(portal: Portal) -> Iterator[Engine]:
 
 
 def may(engine: Engine, statement: str) -> bool:
+    """Whether the role may; a statement that fails for any other reason proves nothing."""
     with engine.connect() as connection:
         try:
             connection.execute(text(statement))
-        except ProgrammingError:
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != FORBIDDEN:
+                raise
             return False
         finally:
             connection.rollback()
@@ -53,10 +59,21 @@ def test_it_reads_its_tables_and_no_other(portal: Portal, engine: Engine) -> Non
         "INSERT INTO opt_out_link VALUES ('x', 'x', 'x', now())", "TRUNCATE portal_guess",
         "INSERT INTO keyring VALUES (false, 'x')", "CREATE TABLE mine (x int)",
         "SELECT * FROM portal_mail", "SELECT * FROM portal_incident",
+        "UPDATE portal_message SET sealed = ''", "DELETE FROM portal_address",
+        "UPDATE ledger_owed SET actor = 'x'", "SELECT * FROM suppression",
     ],
 )  # fmt: skip
 def test_it_may_not(engine: Engine, statement: str) -> None:
     assert not may(engine, statement)
+
+
+def test_a_statement_that_is_merely_wrong_does_not_pass_for_a_forbidden_one(
+    engine: Engine,
+) -> None:
+    for wrong in ("SELECT no_such_column FROM portal_guess", "SELEC 1", "SELECT * FROM no_table"):
+        with pytest.raises(ProgrammingError):
+            may(engine, wrong)
+    assert may(engine, "UPDATE portal_guess SET wrong = 0")
 
 
 def test_a_portal_with_another_keyring_does_not_start(portal: Portal, tmp_path) -> None:

@@ -15,6 +15,7 @@ from backup import backed_up, restored
 from daily import Practice
 from patients import Portal, Waiting, confirmation, open_portal
 from reengage.embedded.postgres import Postgres
+from reengage.embedded.relay import RelayProcess
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
 from sealed import parsed
@@ -27,9 +28,12 @@ NEW = "Elsewhere@Example.net"
 
 
 @pytest.fixture(scope="module")
-def portal(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+def portal(
+    server: Postgres, relay_process: RelayProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Portal]:
     """A service of this file's own: it sends a second campaign."""
-    with open_portal(server, tmp_path_factory.mktemp("wanted"), patients=17) as up:
+    directory = tmp_path_factory.mktemp("wanted")
+    with open_portal(server, relay_process, directory, patients=17) as up:
         yield up
 
 

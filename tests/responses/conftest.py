@@ -48,7 +48,7 @@ def template(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         unknown = str(row["letter_id"]).replace("-", "")
         letters = {}
         for letter in map(Sent.of, relay.letters):
-            key = "lost" if letter.envid == unknown else f"p{len(letters)}"
+            key = "lost" if letter.letter_id == unknown else f"p{len(letters)}"
             letters[key] = letter
         assert sorted(letters) == ["lost", "p0", "p1", "p2"]
         yield Mailed(practice, letters)

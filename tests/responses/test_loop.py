@@ -68,7 +68,7 @@ def test_a_dead_address_is_left_alone_until_it_is_confirmed_anew(
     (tmp_path / "returns" / "new").mkdir(parents=True)
     for letter in map(Sent.of, hostile.letters):
         local, _, domain = letter.envelope_from.partition("@")
-        assert (local[:35], len(local)) == (f"b-{letter.envid}-", 51)
+        assert (local[:35], len(local)) == (f"b-{letter.letter_id}-", 51)
         assert domain == "bounce.prairie.example.org"
         if letter.recipient in REJECTED:
             status = REJECTED[letter.recipient]

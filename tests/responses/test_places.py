@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 from mailed import Mailed
 from notices import answer, complaint, dsn, unsubscribe
+from reengage import suppressions
 from reengage.embedded.processes import wait_until
 from reengage.errors import ConfigurationError
 from reengage.responses import spool
@@ -77,8 +78,9 @@ def test_without_a_maildir_the_setting_is_named(mailed: Mailed, tmp_path: Path) 
     assert read(mailed.practice.settings, "maildir") == {}
 
 
+@pytest.mark.parametrize("replayed", [False, True], ids=["at once", "after a preflight"])
 def test_who_is_killed_before_the_commit_has_done_nothing_and_who_comes_next_does_it_once(
-    mailed: Mailed,
+    mailed: Mailed, replayed: bool
 ) -> None:
     """SIGKILL with the journal written and the rows not committed."""
     directory = maildir(mailed, dsn(mailed.letters["p0"]))
@@ -95,6 +97,9 @@ def test_who_is_killed_before_the_commit_has_done_nothing_and_who_comes_next_doe
         os.kill(process.pid, signal.SIGKILL)
         process.join(10)
         connection.rollback()
+    if replayed:  # the row is there before its record
+        with engine.begin() as connection:
+            assert suppressions.replay(connection, path) == 1
     engine.dispose()
     assert mailed.practice.rows("SELECT 1 FROM response") == []
     assert len(files(directory)) == 1
@@ -113,7 +118,7 @@ def test_who_is_killed_after_the_commit_leaves_a_message_that_is_known(mailed: M
 def test_a_message_whose_letter_is_not_settled_waits_in_its_place(mailed: Mailed) -> None:
     letter = mailed.letters["p0"]
     mailed.practice.spoil(
-        f"UPDATE letter SET state = 'attempted' WHERE letter_id = '{letter.envid}'"
+        f"UPDATE letter SET state = 'attempted' WHERE letter_id = '{letter.letter_id}'"
     )
     directory = maildir(mailed, dsn(letter))
     assert read(mailed.practice.settings, "maildir") == {"bounce under_way": 1}

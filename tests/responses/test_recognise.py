@@ -9,7 +9,7 @@ from reengage.responses.recognise import Names, recognise
 TOKEN = "abcdefghijklmnopqrstuvwxyz234567"
 LETTER = Sent(
     "letters@prairie.example.org",
-    "0123456789abcdef0123456789abcdef",
+    "0123456789abcdef0123456789abcdef-0123456789abcdef",
     "p0@example.org",
     "From: letters@prairie.example.org\nTo: p0@example.org\nMessage-ID: <abc@prairie.example.org>",
     TOKEN,

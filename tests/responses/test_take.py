@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 from mailed import Mailed
@@ -13,7 +14,7 @@ from reengage.ledger.accounting import letters_of
 from reengage.ledger.outbox import check_outbox
 from reengage.practice import load_practice
 from reengage.responses.take import Taken
-from reengage.return_path import letter_of, return_path
+from reengage.return_path import letter_of, letter_of_envid, return_path
 from reengage.settings import HOME
 from sqlalchemy import create_engine
 from world import NOW
@@ -164,12 +165,11 @@ def test_a_letter_whose_outcome_is_not_settled_yet_leaves_its_message_for_later(
     mailed: Mailed,
 ) -> None:
     letter = mailed.letters["p0"]
-    mailed.practice.spoil(
-        f"UPDATE letter SET state = 'answered', outcome = 'sent' WHERE letter_id = '{letter.envid}'"
-    )
+    state = f"UPDATE letter SET state = '{{}}' WHERE letter_id = '{letter.letter_id}'"
+    mailed.practice.spoil(state.format("answered', outcome = 'sent"))
     taken = mailed.take(dsn(letter))
     assert (taken.verdict, taken.waits) == ("under_way", True)
-    mailed.practice.spoil(f"UPDATE letter SET state = 'sent' WHERE letter_id = '{letter.envid}'")
+    mailed.practice.spoil(state.format("sent"))
     assert mailed.take(dsn(letter)) == Taken("bounce", "hard")
 
 
@@ -179,7 +179,7 @@ def test_a_letter_whose_outcome_is_not_settled_yet_leaves_its_message_for_later(
 def test_each_of_three_names_finds_the_letter(mailed: Mailed) -> None:
     """EML-08, EML-09: ENVID, return path, Message-ID."""
     p0, p1, p2 = (mailed.letters[key] for key in ("p0", "p1", "p2"))
-    local = return_path_of(mailed, p2.envid)
+    local = return_path_of(mailed, p2.letter_id)
     assert mailed.take(dsn(p0, header="Subject: none")).verdict == "hard"
     assert mailed.take(dsn(p1, envid="")).verdict == "hard"
     assert mailed.take(dsn(p2, envid="", header="X: y", to=f"{local}@b.test")).verdict == "hard"
@@ -187,8 +187,6 @@ def test_each_of_three_names_finds_the_letter(mailed: Mailed) -> None:
 
 
 def return_path_of(mailed: Mailed, envid: str) -> str:
-    from uuid import UUID
-
     practice = load_practice(HOME / "practice.yaml")
     returns = practice.returns.model_copy(update={"bounce_domain": "bounce.example.org"})
     practice = practice.model_copy(update={"returns": returns})
@@ -196,11 +194,30 @@ def return_path_of(mailed: Mailed, envid: str) -> str:
 
 
 def test_a_return_path_without_our_tag_names_nobody(mailed: Mailed) -> None:
-    local = return_path_of(mailed, mailed.letters["p0"].envid)
+    local = return_path_of(mailed, mailed.letters["p0"].letter_id)
     keyring = mailed.desk.keyring
     assert letter_of(keyring, local.upper()) is not None
     for forged in (local[:-1] + ("0" if local[-1] != "0" else "1"), local[:-17], "b--", ""):
         assert letter_of(keyring, forged) is None
+
+
+def test_an_envid_without_our_tag_names_nobody(mailed: Mailed) -> None:
+    """Whoever has read a letter's id in a list can forge no notice of it."""
+    letter, keyring = mailed.letters["p0"], mailed.desk.keyring
+    assert letter_of_envid(keyring, letter.envid.upper()) == UUID(letter.letter_id)
+    tagged = return_path_of(mailed, letter.letter_id).removeprefix("b-")
+    bare, wrong = letter.letter_id, letter.envid[:-1] + ("0" if letter.envid[-1] != "0" else "1")
+    for forged in (bare, wrong, tagged, ""):
+        assert letter_of_envid(keyring, forged) is None
+        assert mailed.take(dsn(letter, envid=forged, header="X: y")).verdict == "unnamed"
+
+
+def test_the_same_news_again_is_not_on_record_again(mailed: Mailed) -> None:
+    letter = mailed.letters["p0"]
+    for status in ("5.1.1", "5.1.2"):
+        assert mailed.take(dsn(letter, status=status)).verdict == "hard"
+    assert len(mailed.suppressions()) == 1
+    assert [one["action"] for one in mailed.records()].count("suppressed") == 1
 
 
 def test_no_address_finds_a_letter(mailed: Mailed) -> None:
@@ -226,7 +243,7 @@ def test_a_notice_about_somebody_else_counts_as_passing_trouble(mailed: Mailed) 
 def test_a_letter_that_was_never_offered_cannot_come_back(mailed: Mailed) -> None:
     letter = mailed.letters["p0"]
     mailed.practice.spoil(
-        f"UPDATE letter SET state = 'composed' WHERE letter_id = '{letter.envid}'"
+        f"UPDATE letter SET state = 'composed' WHERE letter_id = '{letter.letter_id}'"
     )
     assert mailed.take(dsn(letter)).verdict == "not_out"
     assert mailed.suppressions() == []

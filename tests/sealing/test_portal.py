@@ -48,6 +48,13 @@ def test_key_and_message_id_are_drawn_anew_for_each_letter() -> None:
     assert len({one.ciphertext[:13] for one in made}) == 50
 
 
+def test_no_message_id_begins_with_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gives it to a command line would give an option."""
+    drawn = iter([b"\xf8" + bytes(15), b"\xfb" + bytes(15), bytes(16), bytes(32), bytes(12)])
+    monkeypatch.setattr("secrets.token_bytes", lambda size: next(drawn))
+    assert deposit(PAGE).message_id == "A" * 22
+
+
 def test_every_flipped_bit_of_the_ciphertext_its_tag_and_its_nonce_is_refused() -> None:
     left = deposit(Page("s", "t", "h"))
     for bit in range(len(left.ciphertext) * 8):

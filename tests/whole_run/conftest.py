@@ -49,6 +49,7 @@ OWN_CAMPAIGNS = (
     "paused",
     "returned",
     "left_alone",
+    "approved",
 )
 RUN_SECONDS = 120
 

@@ -78,6 +78,10 @@ class Desk:
             facets = self._facets | trail.failure(self._said or message)
             trail.record("FAIL", self.keyring, self.store, self.task, facets)
 
+    def note(self, record: Record) -> None:
+        """Let this be recorded with the end of the work, in one transaction."""
+        self._with_it.append(record)
+
     def verify(self) -> dict[str, Any]:
         """Derive the ledger again. Raises LedgerError naming what is wrong."""
         with self.store.connect() as connection:

@@ -29,9 +29,11 @@ WHAT = {
     "verify": "Derives the whole ledger again from its bytes and compares it with its checkpoints.",
     "checkpoint": "Signs what the ledger is, and puts it where its writers cannot change it.",
     "archive": "Copies the ledger to the archive, where nothing is written twice.",
+    "remind": "Tells staff which agreement or certificate ends soon.",
     "imap": "Reads the mailbox that letters come back to, and does what follows from it.",
     "maildir": "Reads the Maildir that letters come back to, and does what follows from it.",
     "spool": "Reads vendors' signed events about letters, and does what follows from them.",
+    "sweep": "Removes what was kept for as long as docs/retention.md says.",
     "reconcile": "Compares the ledger with Airflow's account of what ran, and closes what died.",
 }
 """What each task does that is not of a campaign."""

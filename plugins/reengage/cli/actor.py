@@ -5,25 +5,21 @@ The record joins the ledger before anything is shown (SEC-15): what cannot be re
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine
 
 from reengage import store
+from reengage.accounts import actor as actor  # the commands' own way to it
+from reengage.accounts import claimed
 from reengage.keys import Keyring
 from reengage.ledger.append import append
 from reengage.ledger.records import access
 
-Action = Literal["opened", "exported", "recorded", "approved", "resolved", "lifted"]
-
-
-def actor() -> str:
-    """Whom the records name: REENGAGE_ACTOR, else the operating system's user and machine."""
-    return os.environ.get("REENGAGE_ACTOR") or _account()
+Action = Literal[
+    "opened", "exported", "recorded", "approved", "resolved", "lifted", "restored", "removed"
+]
 
 
 def note_access(
@@ -37,9 +33,7 @@ def note_access(
 
     `detail` holds pseudonyms, days and counts, never a patient's key. Gives the entry's index.
     """
-    said = dict(detail or {})
-    if actor() != _account():
-        said["account"] = _account()  # a name that was claimed does not hide who claimed it
+    said = {**(detail or {}), **claimed()}
     return append(connection, keyring, [access(actor=actor(), action=action, of=of, detail=said)])[
         0
     ]
@@ -64,11 +58,3 @@ def of_patient(keyring: Keyring, patient_key: str) -> dict[str, str]:
         "patient": keyring.pseudonym("patient", patient_key),
         "pseudonym_key": keyring.pseudonym_key_name,
     }
-
-
-def _account() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user that no file names
-        user = str(os.getuid())
-    return f"os:{user}@{socket.gethostname()}"

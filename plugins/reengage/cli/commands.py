@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 
 from reengage import report as reports
 from reengage import store
+from reengage.campaigns import load_campaigns
 from reengage.cli import places, refuse
 from reengage.cli.actor import record_access
 from reengage.embedded import postgres
@@ -26,6 +28,7 @@ from reengage.settings import HOME, vendors_path
 
 if TYPE_CHECKING:
     from reengage.embedded import main_job
+    from reengage.embedded.airflow import Airflow
 
 
 def run(options: Namespace) -> int:
@@ -56,10 +59,7 @@ def ui(options: Namespace) -> int:
         except (main_job.CampaignFailedError, main_job.AuditFailedError) as error:
             console.print(f"[red]{error}[/]")
         _summary(site, job, console)
-        flow = site.airflow
-        console.print(
-            f"\nAirflow is at [bold]{flow.address}[/], user admin, password {flow.password}"
-        )
+        _tell_log_ins(site.airflow, console)
         console.print("Ctrl-C or `make down` stops it.")
         signal.pause()
     return 0
@@ -286,13 +286,31 @@ def _is(path: Path, content: str) -> bool:
 
 
 def _summary(site: main_job.Site, job: main_job.Job, console: Console) -> None:
+    from reengage import outcome_report  # brings numpy, which few commands need
+
     engine = store.connect(site.postgres.url("store"))
     console.print()
     reports.render(reports.read_funnels(engine, HOME, job.day), console)
+    with engine.connect() as connection:
+        for campaign in load_campaigns(HOME)[0]:
+            told = outcome_report.in_a_line(connection, campaign.slug, job.day)
+            console.print(f"came back {told}", soft_wrap=True)
     letters = site.layout.rehearsal if job.dry else site.layout.maildir
     console.print(f"letters   {letters}, a Maildir: any mail client opens it", soft_wrap=True)
     console.print("report    .venv/bin/python -m reengage report")
     console.print("UI        make ui")
+
+
+def _tell_log_ins(flow: Airflow, console: Console) -> None:
+    """Where Airflow is, and a log-in for each role."""
+    console.print(f"\nAirflow is at [bold]{flow.address}[/]. Log in as:")
+    table = Table(box=None, header_style="", pad_edge=False)
+    for heading in ("user", "password", "role", "finds the reports under"):
+        table.add_column(heading, no_wrap=True)
+    for log_in in flow.people:
+        table.add_row(log_in.user, log_in.password, log_in.role, f"{flow.address}/plugin/reengage")
+    # As wide as it must be: a password that is cut off is none.
+    Console(file=console.file, width=200).print(table)
 
 
 def _end_orderly() -> None:

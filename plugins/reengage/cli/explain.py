@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from reengage import retention, store
+from reengage import store
 from reengage.campaigns import Campaign, load_campaigns
 from reengage.cli import places
 from reengage.cli.actor import note_access, of_patient, record_access
@@ -22,7 +23,8 @@ from reengage.cli.refuse import patient_key
 from reengage.errors import ConfigurationError
 from reengage.keys import open_keyring
 from reengage.pipeline import norms
-from reengage.settings import Settings
+from reengage.retention.sweep import Places, sweep
+from reengage.settings import Settings, pinned_instant
 from reengage.why import Explanation, explain
 
 _STYLES = {"against": "bold red", "in order": "", "not asked": "dim"}
@@ -32,7 +34,7 @@ def why(options: Namespace, home: Path) -> int:
     """Each rule's outcome for one patient and day; 1 when nobody knows the patient."""
     patient = patient_key(options.patient)
     campaigns = _campaigns(home, options.campaign)
-    with _settings(home) as settings:
+    with settings_at(home) as settings:
         keyring = open_keyring(settings.keyring)
         asked = {"campaign": options.campaign, "day": options.date.isoformat()}
         record_access(
@@ -52,15 +54,19 @@ def why(options: Namespace, home: Path) -> int:
 
 
 def purge(options: Namespace, home: Path) -> int:
-    """Drop decisions whose six years are over."""
+    """Remove what was kept for as long as docs/retention.md says."""
     keyring = open_keyring(places.keyring(home))
+    names = ("REHEARSAL_MAILDIR", "RETURNS_SPOOL")
+    folders = (os.environ.get(f"REENGAGE_{name}") for name in names)
+    swept = Places(*(Path(one) if one else None for one in folders))
     with places.store(home) as engine:
-        gone = retention.purge(engine, keyring, datetime.now(UTC).date())
+        gone = sweep(engine, keyring, home, now=datetime.now(UTC), places=swept)
         if gone:
-            dropped = [f"{month:%Y-%m}" for month in gone]
-            record_access(engine, keyring, "recorded", "purge", {"months": dropped})
-    months = ", ".join(f"{month:%Y-%m}" for month in gone)
-    Console().print(f"gone: {months}" if gone else "nothing is old enough to go")
+            record_access(engine, keyring, "removed", "retention", dict(gone))
+    for name, count in gone.items():
+        Console().print(f"{name:24} {count:8,}")
+    if not gone:
+        Console().print("nothing is old enough to go")
     return 0
 
 
@@ -80,7 +86,8 @@ def accept_counts(options: Namespace, home: Path) -> int:
 
 
 @contextmanager
-def _settings(home: Path) -> Iterator[Settings]:
+def settings_at(home: Path) -> Iterator[Settings]:
+    """Settings for what only reads: no relay, no Airflow."""
     keyring = places.keyring(home)
     with places.store(home) as engine, places.warehouse(home) as warehouse:
         with engine.begin() as connection:
@@ -91,6 +98,7 @@ def _settings(home: Path) -> Iterator[Settings]:
             store_url=engine.url.render_as_string(hide_password=False),
             keyring=keyring,
             relays={},
+            pinned_now=pinned_instant(),
         )
 
 

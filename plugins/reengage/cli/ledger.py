@@ -24,7 +24,8 @@ from sqlalchemy import Connection
 
 from reengage import settings, store
 from reengage.cli import places
-from reengage.cli.actor import record_access
+from reengage.cli.actor import actor, note_access, record_access
+from reengage.cli.grounds import ground_of
 from reengage.errors import ConfigurationError
 from reengage.keys import Keyring, open_keyring
 from reengage.ledger import archive as archives
@@ -39,6 +40,7 @@ from reengage.ledger.tail import Told
 from reengage.ledger.tail import tail as newest_entries
 from reengage.ledger.verify import Verdict, verify_blocks
 from reengage.ledger.verify import verify as verify_store
+from reengage.pipeline.restored import accept
 
 _FOLLOW_SECONDS = 2.0
 
@@ -68,6 +70,25 @@ def checkpoint(options: Namespace, home: Path) -> int:
         Console().print(f"signed over {signed.size:,} entries, root {_base64(signed.root)}")
     else:
         Console().print("nothing came since the newest checkpoint")
+    return 0
+
+
+def restored(options: Namespace, home: Path) -> int:
+    """The store came back from a backup, and somebody knows: campaigns go on, and nothing of what
+    may have been sent since is sent again.
+    """
+    ground = ground_of(options.because)
+    keyring = open_keyring(places.keyring(home))
+    with places.store(home) as engine, engine.begin() as connection:
+        store.require_keyring(connection, keyring)
+        short_of = accept(connection, keyring, _checkpoints(options, home), actor())
+        size = short_of.size if short_of else None
+        detail = {"ground": ground, "checkpoint": size}
+        note_access(connection, keyring, "approved", "ledger/restored", detail)
+    Console().print(
+        "on record with your name; the next run of each campaign sends nothing: who might have been"
+        " written to in the lost time has an `unknown` letter then"
+    )
     return 0
 
 

@@ -14,6 +14,9 @@ from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
+from reengage.cli.arguments import day, positive
+from reengage.cli.staff_commands import add_staff
+from reengage.cli.upkeep_commands import add_upkeep
 from reengage.errors import ReengageError, place_of
 
 _CHANNELS = ("desk", "phone", "mailto", "letter", "portal")
@@ -33,10 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from psycopg import Error as DriverError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from reengage.cli import commands
+    from reengage.cli import commands, staff_commands, upkeep_commands
 
     try:
-        return int(getattr(commands, options.command)(options) or 0)
+        rooms = (staff_commands, upkeep_commands, commands)
+        action = next(found for room in rooms if (found := getattr(room, options.command, None)))
+        return int(action(options) or 0)
     except ReengageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -73,14 +78,14 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="the funnel of each campaign's latest run")
     report.add_argument("--json", action="store_true", help="an array with one object per campaign")
-    report.add_argument("--as-of", type=_day, help="a day's runs instead of the latest")
+    report.add_argument("--as-of", type=day, help="a day's runs instead of the latest")
     report.add_argument("--campaign", help="who came back of this campaign's patients instead")
 
     sample = commands.add_parser("sample", help="write a sample warehouse in Synthea's CSV layout")
     sample.add_argument("directory", type=Path)
-    sample.add_argument("--patients", type=_positive, default=5000)
+    sample.add_argument("--patients", type=positive, default=5000)
     sample.add_argument("--seed", type=int, default=7)
-    sample.add_argument("--as-of", type=_day, default=date(2026, 1, 1), help="(2026-01-01)")
+    sample.add_argument("--as-of", type=day, default=date(2026, 1, 1), help="(2026-01-01)")
 
     _add_refusals(commands)
     _add_explanations(commands)
@@ -90,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_suppressions(commands)
     _add_outcomes(commands)
     _add_portal(commands)
+    add_staff(commands)
+    add_upkeep(commands)
 
     commands.add_parser("check", help="check every campaign, vendor, template and suite file")
 
@@ -106,11 +113,11 @@ def _parser() -> argparse.ArgumentParser:
 def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     why = commands.add_parser("why", help="why a patient was written to on a day, or not")
     why.add_argument("--patient", required=True, help=_PATIENT)
-    why.add_argument("--date", type=_day, required=True, help="the campaign's day")
+    why.add_argument("--date", type=day, required=True, help="the campaign's day")
     why.add_argument("--campaign", help="only this campaign; without it, all")
     why.add_argument("--json", action="store_true", help="an array with one object per campaign")
 
-    commands.add_parser("purge", help="drop decisions that were kept for six years")
+    commands.add_parser("purge", help="remove what was kept long enough (docs/retention.md)")
 
     accept = commands.add_parser(
         "accept_counts",
@@ -124,7 +131,7 @@ def _add_explanations(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 def _add_outcomes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     outcomes = commands.add_parser("outcomes", help="ask who came back, and make the report")
-    outcomes.add_argument("--as-of", type=_day, help="a day that is over; without it, yesterday")
+    outcomes.add_argument("--as-of", type=day, help="a day that is over; without it, yesterday")
 
     experiment = commands.add_parser("experiment", help="the comparison of a campaign's variants")
     actions = experiment.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -171,13 +178,17 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         reader.add_argument("--keys", type=Path, help="verifier keys to trust; the keyring's")
 
     signing = actions.add_parser("checkpoint", help="sign the ledger as it stands")
+    restored = actions.add_parser(
+        "restored", help="the store came back from a backup: send nothing again that it forgot"
+    )
+    restored.add_argument("--because", required=True, metavar="WORDS", help="kept in the ledger")
     prove = actions.add_parser("prove", help="a file that proves an entry without the database")
     prove.add_argument("index", type=_index, metavar="INDEX")
     prove.add_argument("-o", "--output", type=Path, help="the file; without it, standard output")
 
     export = actions.add_parser("export", help="write what is new to files that never change")
     export.add_argument("location", metavar="LOCATION", help="a directory, or any fsspec URL")
-    for user in (verify, signing, prove, export):
+    for user in (verify, signing, restored, prove, export):
         user.add_argument("--checkpoints", metavar="LOCATION", help="where they lie, if elsewhere")
 
     _add_readers(actions)
@@ -197,7 +208,7 @@ def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     for action in (rotate, destroy):
         action.add_argument("purpose", choices=_PURPOSES, metavar="PURPOSE", help=_SLASHED)
     rotate.add_argument("--selector", help="dkim: the new key's name in the DNS")
-    destroy.add_argument("number", type=_positive, metavar="NUMBER")
+    destroy.add_argument("number", type=positive, metavar="NUMBER")
     destroy.add_argument(
         "--with", dest="agreed", type=_count, default=0, metavar="N",
         help="agree to losing exactly so many things",
@@ -235,19 +246,24 @@ def _add_suppressions(commands: argparse._SubParsersAction[argparse.ArgumentPars
         "suppression", type=_id, metavar="SUPPRESSION", help="its id, as the list has it"
     )
     lift.add_argument("--because", required=True, help="what was looked at; names nobody")
+    go_on = actions.add_parser("continue", help="go on with a campaign that was called spam")
+    go_on.set_defaults(action="go_on")
+    go_on.add_argument("campaign", metavar="CAMPAIGN")
+    go_on.add_argument("--because", required=True, help="what was looked at; names nobody")
 
 
 def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     portal = commands.add_parser("portal", help="serve patients: letters, opting out, preferences")
     portal.set_defaults(action="serve")
     portal.add_argument("--host", default="127.0.0.1", help="(127.0.0.1)")
-    portal.add_argument("--port", type=_positive, default=8443, help="(8443)")
+    portal.add_argument("--port", type=positive, default=8443, help="(8443)")
     portal.add_argument("--certificate", type=Path, metavar="FILE", help="chain in PEM, for TLS")
     portal.add_argument("--key", type=Path, metavar="FILE", help="its private key")
-    portal.add_argument("--behind-proxy", action="store_true", help="a server before it speaks TLS")
+    portal.add_argument("--behind-proxy", action="append", default=[], metavar="ADDRESS",
+                        help="address or network of a server before it, repeatable")  # fmt: skip
     actions = portal.add_subparsers(dest="action", metavar="ACTION")
     tend = actions.add_parser("tend", help="open incidents, send messages, remove what is over")
-    tend.add_argument("--every", type=_positive, metavar="SECONDS", help="and go on doing so")
+    tend.add_argument("--every", type=positive, metavar="SECONDS", help="and go on doing so")
     actions.add_parser("incidents", help="letters that are locked or were reported, and whose")
     reopen = actions.add_parser("reopen", help="let a locked letter be opened again")
     reopen.add_argument("message", metavar="MESSAGE", help="an incident's id, or a letter's")
@@ -256,13 +272,13 @@ def _add_portal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_readers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     told = actions.add_parser("disclosures", help="accounting of disclosures, 45 CFR 164.528")
     told.add_argument("--patient", required=True, help=_PATIENT)
-    told.add_argument("--from", dest="first", type=_day, required=True, help="first day")
-    told.add_argument("--to", dest="last", type=_day, required=True, help="last day, included")
+    told.add_argument("--from", dest="first", type=day, required=True, help="first day")
+    told.add_argument("--to", dest="last", type=day, required=True, help="last day, included")
     told.add_argument("--csv", type=Path, metavar="FILE", help="as RFC 4180 has it")
     told.add_argument("--pdf", type=Path, metavar="FILE", help="a letter to the patient")
 
     tail = actions.add_parser("tail", help="the newest entries, one a line")
-    tail.add_argument("-n", "--lines", type=_positive, default=20, help="how many (20)")
+    tail.add_argument("-n", "--lines", type=positive, default=20, help="how many (20)")
     tail.add_argument("--follow", action="store_true", help="and those to come")
     tail.add_argument("--kind", choices=_KINDS, help="of this kind only")
     tail.add_argument("--json", action="store_true", help="the entries' own bytes")
@@ -277,15 +293,8 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, help="an export of Synthea, OMOP or FHIR; without it, the sample"
     )
-    parser.add_argument("--as-of", type=_day, help="play this day (today)")
+    parser.add_argument("--as-of", type=day, help="play this day (today)")
     parser.add_argument("--dry", action="store_true", help="everything but the SMTP conversation")
-
-
-def _day(value: str) -> date:
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError("write a day as YYYY-MM-DD") from None
 
 
 def _instant(value: str) -> datetime:
@@ -314,10 +323,4 @@ def _index(value: str) -> int:
 def _count(value: str) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > 15:
         raise argparse.ArgumentTypeError("expected a number of 0 or more")
-    return int(value)
-
-
-def _positive(value: str) -> int:
-    if not value.isdigit() or int(value) < 1:
-        raise argparse.ArgumentTypeError("expected a number of 1 or more")
     return int(value)

@@ -20,6 +20,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from reengage import store as stores
+from reengage import suppressions
 from reengage.cli import places
 from reengage.cli.actor import actor, note_access, record_access
 from reengage.embedded import postgres
@@ -27,6 +28,7 @@ from reengage.embedded.certificates import ensure_certificates
 from reengage.embedded.layout import Layout
 from reengage.errors import ConfigurationError, KeyringError, ReengageError
 from reengage.keys import Keyring, ensure_keyring, open_keyring
+from reengage.ledger.owed import pay
 from reengage.pipeline import decisions
 from reengage.portal import keeper
 from reengage.settings import PortalSettings, Settings, journal_path, read_settings
@@ -44,7 +46,11 @@ def serve(options: Namespace, home: Path) -> int:
     console = Console()
     if os.environ.get("REENGAGE_STORE_URL"):
         address = server.Address(
-            options.host, options.port, options.certificate, options.key, options.behind_proxy
+            options.host,
+            options.port,
+            options.certificate,
+            options.key,
+            tuple(options.behind_proxy),
         )
         server.serve(portal_settings(), address)
         return 0
@@ -67,7 +73,9 @@ def serve(options: Namespace, home: Path) -> int:
         console.print(f"the portal is at https://{options.host}:{options.port}/, Ctrl-C stops it")
         console.print(f"  its certificate is of {files.ca}; letters lead to the address in"
                       " practice.yaml", soft_wrap=True)  # fmt: skip
-        server.serve(settings, server.Address(options.host, options.port, certificate, key))
+        proxies = tuple(options.behind_proxy)
+        address = server.Address(options.host, options.port, certificate, key, proxies)
+        server.serve(settings, address)
     return 0
 
 
@@ -78,7 +86,8 @@ def tend(options: Namespace, home: Path) -> int:
         with places.store(home):
             done = keeper.tend(settings)
         Console().print(
-            f"{done.incidents} new incidents, {done.sent} messages sent, {done.waiting} wait"
+            f"{done.incidents} new incidents, {done.sent} messages sent, {done.waiting} wait,"
+            f" {done.lost} will reach nobody; {done.expired} letters' time is over"
         )
         if not options.every:
             return 0
@@ -93,19 +102,25 @@ def incidents(options: Namespace, home: Path) -> int:
             found = connection.execute(
                 text(
                     "SELECT i.incident_id, i.kind, i.opened_at, i.patient, l.run_id,"
-                    " l.campaign_date, d.sealed"
+                    " l.campaign_date, d.sealed, coalesce(m.sealed <> '' AND m.expires_at > :now,"
+                    " false) AS opens"
                     " FROM portal_incident i JOIN letter l USING (letter_id)"
                     " LEFT JOIN decision d ON d.run_id = l.run_id AND d.patient = i.patient"
                     " AND d.campaign_date = l.campaign_date"
+                    " LEFT JOIN portal_message m ON m.letter_id = l.letter_id"
                     " WHERE i.closed_at IS NULL ORDER BY i.opened_at"
-                )
+                ),
+                {"now": _now()},
             ).all()
         if found:  # who looked is on record before it is shown
             said = {"incidents": [str(row.incident_id) for row in found]}
             record_access(engine, keyring, "opened", "incidents", said)
-    table = Table("incident", "what", "since", "patient's key in the warehouse")
+    table = Table("incident", "what", "since", "the letter", "patient's key in the warehouse")
     for row in found:
-        table.add_row(str(row.incident_id), row.kind, _minute(row.opened_at), _whose(keyring, row))
+        table.add_row(
+            str(row.incident_id), row.kind, _minute(row.opened_at),
+            "waits" if row.opens else "its time is over", _whose(keyring, row),
+        )  # fmt: skip
     Console().print(table if found else "no letter is locked or reported")
     return 0
 
@@ -115,23 +130,33 @@ def reopen(options: Namespace, home: Path) -> int:
     keyring = open_keyring(places.keyring(home))
     with places.store(home) as engine, engine.begin() as connection:
         stores.require_keyring(connection, keyring)
-        letter = keeper.reopen(
+        found = keeper.reopen(
             connection,
             home,
             options.message,
             actor(),
             journal=places.suppressions(home),
-            at=datetime.now(UTC),
+            at=_now(),
         )
-        if letter is not None:
-            note_access(connection, keyring, "approved", "reopening", {"letter": str(letter)})
-    if letter is None:
+        if found is not None:
+            lifted = [str(one) for one in found.lifted]
+            said = {"letter": str(found.letter_id), "opens": found.opens, "lifted": lifted}
+            note_access(connection, keyring, "approved", "reopening", said)
+            recorded = {suppressions.lifting(one) for one in found.lifted}
+            pay(connection, keyring, recorded=recorded)
+    if found is None:
         print(
             "no letter of this id is locked; give an incident's id, as `portal incidents` has it",
             file=sys.stderr,
         )
         return 1
-    Console().print("the letter can be opened again; five answers are looked at")
+    Console().print(
+        "the letter can be opened again; five answers are looked at"
+        if found.opens
+        else "its incident is closed, but the letter's time is over and nothing opens it any more:"
+        " tell the patient what it said, or write to them anew",
+        soft_wrap=True,
+    )
     return 0
 
 
@@ -144,6 +169,11 @@ def _whose(keyring: Keyring, row: Row[tuple[object, ...]]) -> str:
     except KeyringError:
         pass
     return "not known any more"
+
+
+def _now() -> datetime:
+    external = os.environ.get("REENGAGE_STORE_URL")
+    return portal_settings().now() if external else datetime.now(UTC)
 
 
 def _minute(at: datetime) -> str:

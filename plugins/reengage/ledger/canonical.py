@@ -6,6 +6,7 @@ numbers, since a fraction has no one spelling in every language; write it as a s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,8 @@ def canonical(value: Any) -> bytes:
     Raises LedgerError naming the path of what has no canonical form: a number that is no integer
     or too large, a lone surrogate, a NUL, a name that is no text, anything that JSON does not know.
     """
+    if _is_plain(value, 0) and (quick := _in_ascii(value)) is not None:
+        return quick
     for path, fault in _faults(value, "$", 0):
         raise LedgerError(f"{path} {fault}")
     return rfc8785.dumps(value)
@@ -34,6 +37,43 @@ def canonical(value: Any) -> bytes:
 def instant(moment: datetime) -> str:
     """An aware instant as the ledger writes it: UTC, microseconds, `Z` (RFC 3339)."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+_ENCODE = json.JSONEncoder(
+    check_circular=False, ensure_ascii=False, sort_keys=True, separators=(",", ":")
+).encode
+
+
+def _in_ascii(value: Any) -> bytes | None:
+    """The same bytes by the standard library's encoder, written in C, in a seventh of the time.
+
+    It escapes as RFC 8785 does, and orders members as it does where all names are ASCII. None where
+    a character is beyond ASCII, or where something might be a NUL.
+    """
+    said = _ENCODE(value)
+    return said.encode("ascii") if said.isascii() and "\\u0000" not in said else None
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether nothing in it but its characters can be at fault."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(-LARGEST <= value <= LARGEST)
+    if depth == DEEPEST:
+        return False
+    if kind is dict:
+        for name in value:
+            if type(name) is not str:
+                return False
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return False
+    for member in value:
+        if type(member) is not str and not _is_plain(member, depth + 1):
+            return False
+    return True
 
 
 def _faults(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ ever overwritten.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 from reengage.errors import LedgerError
 from reengage.keys import Keyring, write_new
 from reengage.ledger import records
-from reengage.ledger.append import Head, append, locked_head
+from reengage.ledger.append import Head, append, locked_head, read_head
 from reengage.ledger.checkpoint import Checkpoint, open_note, sign
 from reengage.ledger.entry import parse
 from reengage.ledger.merkle import Frontier
@@ -69,6 +69,16 @@ class Checkpoints:
 
         Raises LedgerError when the location cannot be read. One that is not there yet is empty.
         """
+        return self._read(lambda names: names)
+
+    def newest(self) -> tuple[str, str] | None:
+        """Name and note of the largest, without reading the others; None = there is none.
+
+        Raises LedgerError when the location cannot be read.
+        """
+        return next(iter(self._read(lambda names: names[-1:])), None)
+
+    def _read(self, wanted: Callable[[list[str]], list[str]]) -> list[tuple[str, str]]:
         system, root = self._system()
         try:
             system.invalidate_cache()
@@ -76,8 +86,7 @@ class Checkpoints:
             names = sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
             return [
                 (name, bytes(system.cat_file(f"{root}/{name}")).decode("utf-8", "replace"))
-                for name in names
-                if name.endswith(SUFFIX)
+                for name in wanted([name for name in names if name.endswith(SUFFIX)])
             ]
         except Exception as error:
             raise LedgerError(
@@ -129,6 +138,32 @@ def sign_checkpoint(
         [records.checkpoint(origin=head.origin, note=note) for note in missing],
     )
     return newest if missing else None
+
+
+def lost_with(
+    connection: Connection, keyring: Keyring, checkpoints: Checkpoints
+) -> Checkpoint | None:
+    """The newest checkpoint there, where this ledger is not what it was signed of, or shorter.
+
+    None = there is no checkpoint, or the ledger goes on from it. The tree is derived again only
+    where the ledger has no record of the note, as after a crash in between. Raises LedgerError for
+    a note that nobody signed, or when the location cannot be read.
+    """
+    found = checkpoints.newest()
+    if found is None:
+        return None
+    name, note = found
+    try:
+        newest = open_note(note, verifiers(keyring.directory))
+    except LedgerError as error:
+        raise LedgerError(f"{_refused(name)}: {error}") from None
+    head = read_head(connection, keyring)
+    if newest.origin != head.origin or newest.size > head.frontier.size:
+        return newest
+    if note in _recorded(connection, head.origin):
+        return None
+    same = _extended(connection, Frontier(), newest.size).root == newest.root
+    return None if same else newest
 
 
 def _signed(head: Head, keyring: Keyring, checkpoints: Checkpoints) -> list[tuple[Checkpoint, str]]:

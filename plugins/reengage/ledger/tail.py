@@ -41,10 +41,11 @@ def tail(
         ),
         {"after": after, "kind": kind, "count": count},
     ).all()
-    return [_told(index, bytes(content)) for index, content in found]
+    return [told(index, bytes(content)) for index, content in found]
 
 
-def _told(index: int, content: bytes) -> Told:
+def told(index: int, content: bytes) -> Told:
+    """An entry's bytes in a line; one that cannot be read says so."""
     try:
         entry = parse(content)
         line = _LINES[entry.kind](entry.body)

@@ -75,7 +75,7 @@ FOLLOWED = Table(
         Field("arm", "text", "write or holdout"),
         Field("variant", "text", "of the campaign's template, where it has two"),
         Field("begins_at", "timestamptz", "when the arm was drawn"),
-        Field("counts", "boolean", "not begun within the days of an earlier one that counts"),
+        Field("counts", "boolean", "the first of its patient in the campaign"),
     ),
     table="follow_up",
 )
@@ -98,7 +98,7 @@ REPORT = Table(
         Field("cohort", "int", "year in which the follow-ups began"),
         Field("as_of", "date", "the day reported on"),
         Field("enrolled", "bigint", "patients followed"),
-        Field("mature", "bigint", "those whose horizon is over"),
+        Field("mature", "bigint", "those whose horizon is over and told"),
         Field("returned", "bigint", "those of them who came back within it"),
     ),
     phi=False,
@@ -132,13 +132,13 @@ OUTBOX = Table(
     table="letter",
 )
 PORTAL = Table(
-    "What letters left at the portal, until it expires.",
+    "What letters left at the portal; its content until it expires.",
     (
         Field("message_id", "text", "random, in the letter's link"),
         Field("letter_id", "uuid", "identity of the letter"),
         Field("patient", "text", "keyed pseudonym"),
         Field("sealed", "bytea", "the letter, under the link's key and the portal's"),
-        Field("expires_at", "timestamptz", "gone afterwards"),
+        Field("expires_at", "timestamptz", "its content is gone afterwards"),
     ),
     table="portal_message",
 )

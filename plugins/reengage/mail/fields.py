@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -31,8 +32,13 @@ def format_field(
     Raises LetterError when there is no value, or one that cannot stand in a line of a letter.
     """
     require_field(value, as_, language, time_zone)
-    if as_ == "text":
-        return _line(value)
+    if isinstance(value, date):
+        return _written(value, as_, language, time_zone)
+    return _line(value)
+
+
+@lru_cache(maxsize=4096)  # appointments begin at few instants, and writing one costs 100 us
+def _written(value: date | datetime, as_: str, language: str, time_zone: str) -> str:
     from babel import dates  # 40 ms, which every parse of a DAG file would pay
 
     locale = _LOCALES[language]

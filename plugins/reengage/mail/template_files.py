@@ -57,13 +57,13 @@ class TemplateFile:
 
     def fields(self) -> dict[str, int]:
         """The fields it uses, each with the line of its first use."""
-        free = meta.find_undeclared_variables(self.tree) - CONTEXT
+        free = _free(self.path, self.text) - CONTEXT
         uses = [(node.lineno, node.name) for node in self.tree.find_all(nodes.Name)]
         return {name: line for line, name in sorted(uses, reverse=True) if name in free}
 
     def links(self) -> frozenset[str]:
         """The links of a letter's own that it uses."""
-        return LINKS & meta.find_undeclared_variables(self.tree)
+        return LINKS & _free(self.path, self.text)
 
     def at(self, offset: int) -> str:
         """File and line of a place in the text."""
@@ -131,7 +131,7 @@ def _exposed_fields(file: TemplateFile, *, whole: bool) -> Iterator[str]:
             continue
         # A subject is the same for every letter of a campaign; attributes hold the letter's links.
         allowed = CONTEXT - LINKS if whole else CONTEXT
-        for name in meta.find_undeclared_variables(_parsed(file.path, span)) - allowed:
+        for name in _free(file.path, span) - allowed:
             yield (
                 f"{file.at(start)}: {name!r} in a subject, preheader, title or attribute;"
                 " show fields in the text of the body only"
@@ -144,6 +144,12 @@ def _fetches(file: TemplateFile) -> Iterator[str]:
             f"{file.at(found.start())}: {found.group()!r} would make a mail client fetch something;"
             " use text, colours and links only"
         )
+
+
+@lru_cache(maxsize=1024)  # each text is asked several times
+def _free(path: str, text: str) -> frozenset[str]:
+    """The names that a text uses and does not set."""
+    return frozenset(meta.find_undeclared_variables(_parsed(path, text)))
 
 
 @lru_cache(maxsize=256)  # shared parts are read for every part that includes them

@@ -1,15 +1,14 @@
 """Cells: counts of follow-ups, and how they add up to what a report says of a group of patients.
 
-A follow-up is counted when it is the first of its patient in the campaign within its days. Its
-state is known by four horizons: which of them are over (`mature`), and within which of them the
-patient came back, booked, and kept an appointment. A horizon that is not over yet says nothing: who
-was written to last week is not counted among those who did not return in a month.
+A follow-up is counted when it is the first of its patient in the campaign. What became of it is
+known by four horizons: within which of them the patient came back, booked, and kept an appointment.
+Counted are only those whose horizon is over: who was written to last week is in no number yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 HORIZONS = (30, 60, 90, 180)
@@ -28,69 +27,50 @@ class Cell:
     arm: str
     levels: tuple[str, ...]
     """One for each of a report's slices."""
-    mature: int
-    """How many horizons are over, 0 to 4."""
     within: dict[Event, int]
-    """Event -> place of the first horizon that it lies within, 1 to 4; 0 = none, so far."""
+    """Event -> place of the first horizon that it lies within, 1 to 4; 0 = none."""
     written: bool
     """Whether a letter left, or may have left."""
     patients: int
 
 
 @dataclass(frozen=True)
-class Mature:
-    """Those whose horizon is over, and of how many of them each event lies within it."""
+class Counts:
+    """A group of patients by one horizon: how many, and of how many of them each thing is so."""
 
     patients: int
-    events: dict[Event, int]
-
-
-@dataclass(frozen=True)
-class Group:
-    """A group of patients, in the counts that a report tells of it."""
-
-    enrolled: int
+    returned: int
+    booked: int
+    kept: int
     written: int
-    horizons: tuple[Mature, ...]
-    """One for each of HORIZONS, in order."""
 
-    def __sub__(self, other: Group) -> Group:
-        return Group(
-            self.enrolled - other.enrolled,
-            self.written - other.written,
-            tuple(
-                Mature(
-                    a.patients - b.patients, {one: a.events[one] - b.events[one] for one in EVENTS}
-                )
-                for a, b in zip(self.horizons, other.horizons, strict=True)
-            ),
-        )
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
-def group_of(cells: Iterable[Cell]) -> Group:
-    """The counts of these cells together."""
-    some = list(cells)
-    return Group(
-        sum(cell.patients for cell in some),
-        sum(cell.patients for cell in some if cell.written),
-        tuple(_mature(some, place) for place in range(1, len(HORIZONS) + 1)),
-    )
+NOBODY = Counts(0, 0, 0, 0, 0)
 
 
-def by_level(cells: Sequence[Cell], place: int) -> dict[str, Group]:
-    """The groups of a slice, by its levels; `place` says which of the cells' levels is meant."""
-    levels = sorted({cell.levels[place] for cell in cells})
-    return {
-        level: group_of(cell for cell in cells if cell.levels[place] == level) for level in levels
-    }
+def count(cells: Iterable[Cell], horizon: int) -> Counts:
+    """The counts of these cells together within `horizon` days, one of HORIZONS."""
+    place = HORIZONS.index(horizon) + 1
+    patients = returned = booked = kept = written = 0
+    for one in cells:
+        within, n = one.within, one.patients
+        patients += n
+        returned += n if 0 < within["returned"] <= place else 0
+        booked += n if 0 < within["booked"] <= place else 0
+        kept += n if 0 < within["kept"] <= place else 0
+        written += n if one.written else 0
+    return Counts(patients, returned, booked, kept, written)
 
 
-def _mature(cells: Sequence[Cell], place: int) -> Mature:
-    over = [cell for cell in cells if cell.mature >= place]
-    return Mature(
-        sum(cell.patients for cell in over),
-        {
-            event: sum(cell.patients for cell in over if 0 < cell.within[event] <= place)
-            for event in EVENTS
-        },
-    )
+def by_level(cells: Iterable[Cell], place: int, horizon: int) -> dict[str, Counts]:
+    """The counts of a slice, by its levels; `place` says which of the cells' levels is meant."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.levels[place], []).append(cell)
+    return {level: count(mine, horizon) for level, mine in sorted(found.items())}

@@ -1,45 +1,44 @@
-"""Counting: the cells, days and blocks of a report, as they were known on a day, from the store.
+"""Counting: the cells and days of a group of follow-ups, as they were known on a day.
 
-Pure questions: asked again for a past day they give the same, whatever became known since.
+Pure questions of the store: asked again for a past day they give the same, whatever became known
+since.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from itertools import groupby
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from sqlalchemy import Connection, text
 
 from reengage.outcomes.cells import Cell
-from reengage.outcomes.sequential import NOBODY, Block
-from reengage.outcomes.survival import Lasted
 from reengage.sql import load_sql
 
 SLICES = ("language", "age_band", "service_line", "variant")
 """What a report divides its patients by; `all` besides."""
 
+Days = dict[tuple[str, int], int]
+"""Arm and day after the follow-up began, 0 to 179 -> how many came back on it."""
+
 
 @dataclass(frozen=True)
 class Question:
-    """Which follow-ups, and what was known of them."""
+    """Which follow-ups: those of the campaign that began from one day on, and before another."""
 
     campaign: str
-    cohort: int
-    """The year in which they began, UTC."""
+    began: date
+    ended: date
     day: date
-    until: datetime
-    """Up to when the warehouse told everything on that day."""
+    """What became known later is not known."""
 
     def parameters(self) -> dict[str, object]:
         """Of the questions in sql/reports."""
         return {
             "campaign": self.campaign,
-            "began": datetime(self.cohort, 1, 1, tzinfo=UTC),
-            "ended": datetime(self.cohort + 1, 1, 1, tzinfo=UTC),
+            "began": datetime.combine(self.began, time(), UTC),
+            "ended": datetime.combine(self.ended, time(), UTC),
             "day": self.day,
-            "until": self.until,
         }
 
 
@@ -52,7 +51,6 @@ def cells_of(connection: Connection, home: Path, asked: Question) -> list[Cell]:
         Cell(
             arm=row.arm,
             levels=tuple(getattr(row, slice_) for slice_ in SLICES),
-            mature=row.mature,
             within={"returned": row.returned, "booked": row.booked, "kept": row.kept},
             written=row.written,
             patients=row.patients,
@@ -61,33 +59,7 @@ def cells_of(connection: Connection, home: Path, asked: Question) -> list[Cell]:
     ]
 
 
-def lasted_of(connection: Connection, home: Path, asked: Question) -> dict[str, list[Lasted]]:
-    """Arm -> how long its follow-ups lasted."""
-    found = connection.execute(
-        text(load_sql(home, "reports/outcome_lasted.sql")), asked.parameters()
-    )
-    lasted: dict[str, list[Lasted]] = {}
-    for row in found:
-        lasted.setdefault(row.arm, []).append(Lasted(row.day, row.came_back, row.patients))
-    return lasted
-
-
-def blocks_of(
-    connection: Connection,
-    home: Path,
-    asked: Question,
-    experiment: str,
-    variants: tuple[str, str],
-    horizon_days: int,
-) -> list[Block]:
-    """An experiment's patients by the day on which their horizon was over, in the order of days."""
-    found = connection.execute(
-        text(load_sql(home, "reports/experiment_blocks.sql")),
-        {**asked.parameters(), "experiment": experiment, "hours": 24 * horizon_days},
-    )
-    blocks = []
-    for _, rows in groupby(found, key=lambda row: row.over_on):
-        counts = {row.variant: (row.mature, row.returned) for row in rows}
-        a, b = (counts.get(name, (0, 0)) for name in variants)
-        blocks.append(NOBODY + Block(*a, *b))
-    return blocks
+def days_of(connection: Connection, home: Path, asked: Question) -> Days:
+    """On which day after it began how many came back."""
+    found = connection.execute(text(load_sql(home, "reports/outcome_days.sql")), asked.parameters())
+    return {(row.arm, row.day): row.patients for row in found}

@@ -1,17 +1,18 @@
 """Experiments: two variants of a campaign's template, read with every report, ended by a person.
 
-The reading holds however often it is looked at (sequential.py). It is told on the days on which the
-variants' counts are told, and stands in between; a reading at fewer looks holds all the same. What
-it says stops nothing: a person confirms (`experiment stop`), on record, and the kept variant is
-what everybody gets from the next run on, whatever the campaign's file says.
+The reading holds however often it is looked at (sequential.py). It is made of the numbers that the
+report tells of the variants and of nothing else, a block for each time that something is told; a
+reading at fewer looks holds all the same. What it says stops nothing: a person confirms
+(`experiment stop`), on record, and the kept variant is what everybody gets from the next run on,
+whatever the campaign's file says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
-from pathlib import Path
+from math import floor, log10
 from typing import Literal
 
 from sqlalchemy import Connection, text
@@ -21,10 +22,8 @@ from reengage.errors import ConfigurationError
 from reengage.keys import Keyring
 from reengage.ledger.append import append
 from reengage.ledger.records import access
-from reengage.outcomes.counting import Question, blocks_of
 from reengage.outcomes.sequential import NEEDED, NOBODY, Block, always_valid, evidence
-from reengage.outcomes.suppression import is_clear
-from reengage.outcomes.telling import Line
+from reengage.outcomes.telling import Told
 
 Verdict = Literal["a", "b", "open", "withheld"]
 _MOST = 1e9
@@ -57,44 +56,62 @@ _COLUMNS = ", ".join(Reading.__dataclass_fields__)
 
 
 def publish(
-    connection: Connection, home: Path, campaign: Campaign, asked: Question, lines: Sequence[Line]
+    connection: Connection, campaign: Campaign, day: date, told: Sequence[Told]
 ) -> Reading | None:
-    """Write the day's reading; None where the campaign compares nothing."""
+    """Write the day's reading of what was told by then; None where nothing is compared."""
     if campaign.variants is None:
         return None
     experiment, horizon = campaign.variants.experiment, campaign.variants.horizon_days
     first, second = sorted(campaign.variants.weights)
     blank = Reading(horizon, first, second)
-    old = _latest(connection, campaign.slug, experiment, before=asked.day)
-    reading = old if old and _comparable(old, blank) else blank
-    if _counted_today(lines, experiment, (first, second), asked.day):
-        blocks = blocks_of(connection, home, asked, experiment, (first, second), horizon)
-        found = read(blank, blocks, asked.day)
-        if _may_follow(found, reading):
-            reading = found
-    kept = _kept(connection, campaign.slug, experiment, asked.day)
-    _write(connection, asked, experiment, Reading(**{**asdict(reading), "kept": kept}))
+    groups = groups_of(told, experiment, (first, second), horizon)
+    reading = blank
+    if groups:
+        newest = max(one.told_on for pair in groups for one in pair)
+        reading = read(blank, [Block(a.patients, a.returned, b.patients, b.returned)
+                               for a, b in groups], newest)  # fmt: skip
+    kept = _kept(connection, campaign.slug, experiment, day)
+    reading = replace(reading, kept=kept)
+    _write(connection, campaign.slug, day, experiment, reading)
     return reading
 
 
+def groups_of(
+    told: Sequence[Told], experiment: str, variants: tuple[str, str], horizon: int
+) -> list[tuple[Told, Told]]:
+    """What was told of both variants of the same patients' months, in the order of time."""
+    found: dict[tuple[date, date], dict[str, Told]] = {}
+    for one in told:
+        if (one.slice, one.horizon_days) == ("variant", horizon):
+            found.setdefault((one.began, one.ended), {})[one.level] = one
+    a, b = (f"{experiment}/{variant}" for variant in variants)
+    return [
+        (levels[a], levels[b]) for _, levels in sorted(found.items()) if a in levels and b in levels
+    ]
+
+
 def read(blank: Reading, blocks: Sequence[Block], day: date) -> Reading:
-    """The reading of these blocks; withheld where a count of it is small (PRV-27)."""
+    """The reading of these blocks, whose counts are told; withheld where a variant has nobody."""
     total = sum(blocks, NOBODY)
-    counts = (
-        total.mature_a, total.returned_a, total.mature_a - total.returned_a,
-        total.mature_b, total.returned_b, total.mature_b - total.returned_b,
-    )  # fmt: skip
-    if not all(map(is_clear, counts)) or not total.mature_a or not total.mature_b:
+    if not total.mature_a or not total.mature_b:
         return blank
     difference, low, high = always_valid(total)
-    found = min(evidence(blocks), _MOST)
+    found = floored(min(evidence(blocks), _MOST))
     verdict: Verdict = "open"
     if found >= NEEDED:
         verdict = "a" if difference > 0 else "b"
-    return Reading(
-        blank.horizon_days, blank.variant_a, blank.variant_b, day, **asdict(total),
+    return replace(
+        blank, counted_on=day, **asdict(total),
         difference=difference, low=low, high=high, evidence=found, verdict=verdict,
     )  # fmt: skip
+
+
+def floored(found: float) -> float:
+    """Two significant digits, downwards: more of them say nothing more."""
+    if found <= 0:
+        return 0.0
+    step: float = 10.0 ** (floor(log10(found)) - 1)
+    return float(f"{floor(found / step + 1e-9) * step:.2g}")
 
 
 def stop(
@@ -148,30 +165,6 @@ def stop(
     append(connection, keyring, [access(actor=by, action="approved", of=of, detail=detail)])
 
 
-def _counted_today(
-    lines: Sequence[Line], experiment: str, variants: tuple[str, str], day: date
-) -> bool:
-    """Whether the counts of both variants are told, and new."""
-    told = {one.level for one in lines if one.slice == "variant" and one.counted_on == day}
-    return {f"{experiment}/{variant}" for variant in variants} <= told
-
-
-def _comparable(old: Reading, new: Reading) -> bool:
-    names = ("horizon_days", "variant_a", "variant_b")
-    return all(getattr(old, name) == getattr(new, name) for name in names)
-
-
-def _may_follow(new: Reading, old: Reading) -> bool:
-    if new.counted_on is None:
-        return False
-    if old.counted_on is None:
-        return True
-    names = ("mature_a", "returned_a", "mature_b", "returned_b")
-    grown = {name: (getattr(new, name) or 0) - (getattr(old, name) or 0) for name in names}
-    left = [grown["mature_a"] - grown["returned_a"], grown["mature_b"] - grown["returned_b"]]
-    return all(is_clear(abs(count)) for count in [*grown.values(), *left])
-
-
 def _latest(
     connection: Connection, campaign: str, experiment: str, *, before: date
 ) -> Reading | None:
@@ -199,8 +192,10 @@ def _kept(connection: Connection, campaign: str, experiment: str, day: date) -> 
     return kept
 
 
-def _write(connection: Connection, asked: Question, experiment: str, reading: Reading) -> None:
-    key = {"campaign": asked.campaign, "experiment": experiment, "as_of": asked.day}
+def _write(
+    connection: Connection, campaign: str, day: date, experiment: str, reading: Reading
+) -> None:
+    key = {"campaign": campaign, "experiment": experiment, "as_of": day}
     connection.execute(
         text(
             "DELETE FROM report.experiment WHERE campaign = :campaign"
@@ -209,7 +204,6 @@ def _write(connection: Connection, asked: Question, experiment: str, reading: Re
         key,
     )
     row = {**key, **asdict(reading)}
-
     connection.execute(
         text(
             f"INSERT INTO report.experiment ({', '.join(row)})"  # noqa: S608

@@ -1,15 +1,17 @@
 """Publish: the report tables of a campaign and day, from what was known on that day.
 
-A pure function of the store and of what was told before: made again for any past day it gives the
-same tables. A report counts the follow-ups that began in one year, until the last of them is over;
-no row of a patient leaves the store, and no small count (PRV-26, PRV-27).
+Each number is told once (telling.py), on the first report after its horizon is over; a report adds
+up what was told by its day, so that made again for any past day it is the same. A report is of the
+follow-ups that began in one year, until the last of them is over; no row of a patient leaves the
+store, and no small count (PRV-26, PRV-27).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -19,16 +21,13 @@ from reengage.campaigns import Campaign
 from reengage.errors import StoreError
 from reengage.outcomes import experiments
 from reengage.outcomes.cells import ARMS
-from reengage.outcomes.counting import Question, cells_of, lasted_of
-from reengage.outcomes.intervals import effect
+from reengage.outcomes.counting import Question, cells_of, days_of
 from reengage.outcomes.observe import ASKED, day_ends
-from reengage.outcomes.survival import curve
-from reengage.outcomes.telling import ALL, NEVER, Before, Line, tell
+from reengage.outcomes.summing import Line, curve_of, effects_of, lines_of
+from reengage.outcomes.telling import TOLD_COLUMNS, Telling, Told, due
 from reengage.settings import Settings
 
 _TABLES = ("outcome", "effect", "return_curve")
-_DIGITS = 3
-"""Of a curve's shares: no count can be worked out from more of them."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +39,37 @@ class Published:
     told: int
 
 
+@dataclass(frozen=True)
+class Report:
+    """The report of a campaign's follow-ups of a year, as of a day."""
+
+    campaign: str
+    cohort: int
+    """The year in which they began, UTC."""
+    day: date
+    until: datetime
+    """Up to when the warehouse told everything on that day."""
+
+    @property
+    def key(self) -> dict[str, object]:
+        """Of its rows."""
+        return {"campaign": self.campaign, "cohort": self.cohort, "as_of": self.day}
+
+
 def publish(settings: Settings, campaign: Campaign, day: date) -> Published:
     """Make the report of `day`. Raises StoreError where the warehouse was not asked about it."""
     with store.connect(settings.store_url).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(7110005)"))
         until = _until(connection, campaign, day)
-        told = [
-            _publish(connection, settings, campaign, Question(campaign.slug, cohort, day, until))
+        made = [
+            _publish(connection, settings, campaign, Report(campaign.slug, cohort, day, until))
             for cohort in _cohorts(connection, campaign, day)
         ]
-        if campaign.variants and told:
-            asked = Question(campaign.slug, day.year, day, until)
-            experiments.publish(connection, settings.home, campaign, asked, told[-1])
-    lines = [line for cohort in told for line in cohort]
-    return Published(len(told), len(lines), sum(one.counted_on is not None for one in lines))
+        if campaign.variants:
+            told = read_told(connection, campaign.slug, day)
+            experiments.publish(connection, campaign, day, told)
+    lines = [line for cohort in made for line in cohort]
+    return Published(len(made), len(lines), sum(one.counted_on is not None for one in lines))
 
 
 def _until(connection: Connection, campaign: Campaign, day: date) -> datetime:
@@ -88,124 +104,75 @@ def _cohorts(connection: Connection, campaign: Campaign, day: date) -> list[int]
 
 
 def _publish(
-    connection: Connection, settings: Settings, campaign: Campaign, asked: Question
+    connection: Connection, settings: Settings, campaign: Campaign, report: Report
 ) -> list[Line]:
-    previous = _previous(connection, asked)
-    before = _before(connection, asked, previous)
-    _clear(connection, asked)
-    cells = cells_of(connection, settings.home, asked)
-    lines = [line for arm in ARMS for line in tell(cells, arm, asked.day, before)]
-    _insert(connection, "outcome", asked, (line.fields() for line in lines))
-    _insert(connection, "effect", asked, effects(lines))
-    _insert(
-        connection, "return_curve", asked, _curves(connection, settings, asked, lines, previous)
-    )
-    connection.execute(
-        text(
-            "INSERT INTO report.published (campaign, cohort, as_of, followed_until, previous)"
-            " VALUES (:campaign, :cohort, :day, :until, :previous)"
-        ),
-        {**_key(asked), "until": asked.until, "previous": previous},
-    )
+    _tell(connection, settings, report)
+    told = read_told(connection, report.campaign, report.day, report.cohort)
+    _clear(connection, report)
+    lines = lines_of(told, ARMS if campaign.holdout_share else ARMS[:1])
+    _insert(connection, "outcome", report, (line.fields() for line in lines))
+    _insert(connection, "effect", report, effects_of(told))
+    _insert(connection, "return_curve", report, _curves(told))
+    _insert(connection, "published", report, [{"followed_until": report.until}])
     return lines
 
 
-def effects(lines: Sequence[Line]) -> Iterable[dict[str, object]]:
-    """What writing did, for each group that both arms have, by horizon."""
-    by_group: dict[tuple[str, str, int], dict[str, Line]] = {}
-    for line in lines:
-        if line.slice != "variant":
-            key = (line.slice, line.level, line.horizon_days)
-            by_group.setdefault(key, {})[line.arm] = line
-    for (slice_, level, horizon), arms in sorted(by_group.items()):
-        group: dict[str, object] = {"slice": slice_, "level": level, "horizon_days": horizon}
-        yield group | _effect(arms.get("write"), arms.get("holdout"))
+def _tell(connection: Connection, settings: Settings, report: Report) -> None:
+    """Tell what has become due since the report before.
 
+    A day that was reported on tells nothing new, and neither does one before it that is made late:
+    what is told may rest on nothing but the days before.
+    """
+    newest = connection.execute(
+        text(
+            "SELECT max(as_of) AS as_of, max(followed_until) AS until FROM report.published"
+            " WHERE campaign = :campaign AND cohort = :cohort"
+        ),
+        report.key,
+    ).one()
+    if newest.as_of is not None and newest.as_of >= report.day:
+        return
 
-def _effect(write: Line | None, holdout: Line | None) -> dict[str, object]:
-    names = ("difference", "low", "high", "needed", "needed_low", "needed_high")
-    found = None
-    if write and holdout and write.counted_on and holdout.counted_on:
-        found = effect(
-            write.returned or 0, write.mature or 0, holdout.returned or 0, holdout.mature or 0
+    def asked(began: date, ended: date) -> Question:
+        return Question(report.campaign, began, ended, report.day)
+
+    telling = Telling(
+        report.cohort, report.day,
+        read_told(connection, report.campaign, report.day, report.cohort),
+        lru_cache(maxsize=2)(lambda *of: cells_of(connection, settings.home, asked(*of))),
+        lru_cache(maxsize=2)(lambda *of: days_of(connection, settings.home, asked(*of))),
+    )  # fmt: skip
+    for one in due(report.cohort, newest.until, report.until):
+        telling.tell(one)
+    if telling.new:
+        columns = ("campaign", *TOLD_COLUMNS)
+        connection.execute(
+            text(_insertion("told", columns)),
+            [{"campaign": report.campaign, **asdict(row)} for row in telling.new],
         )
-    if found is None:
-        return dict.fromkeys(names) | {"verdict": "withheld"}
-    needed = found.needed or (None, None, None)
-    values = (found.difference, found.low, found.high, *needed)
-    return dict(zip(names, values, strict=True)) | {"verdict": found.verdict}
 
 
-def _curves(
-    connection: Connection,
-    settings: Settings,
-    asked: Question,
-    lines: Sequence[Line],
-    previous: date | None,
-) -> Iterable[dict[str, object]]:
-    """Time to return of everybody in an arm; the last one told where nothing new is told today."""
-    lasted = lasted_of(connection, settings.home, asked)
-    for arm in ARMS:
-        told = [
-            one for one in lines if (one.slice, one.arm, one.counted_on) == (ALL, arm, asked.day)
-        ]
-        if not told:
-            yield from _old_curve(connection, asked, arm, previous)
-        for point in curve(lasted.get(arm, ()), len(told)):
-            yield {
-                "arm": arm,
-                "day": point.day,
-                "counted_on": asked.day,
-                "returned": round(point.returned, _DIGITS),
-                "low": round(point.low, _DIGITS),
-                "high": round(point.high, _DIGITS),
-            }
-
-
-def _old_curve(
-    connection: Connection, asked: Question, arm: str, previous: date | None
-) -> list[dict[str, object]]:
+def read_told(
+    connection: Connection, campaign: str, day: date, cohort: int | None = None
+) -> list[Told]:
+    """What was told of a campaign by the end of a day, in a fixed order."""
     found = connection.execute(
         text(
-            "SELECT arm, day, counted_on, returned, low, high FROM report.return_curve"
-            " WHERE campaign = :campaign AND cohort = :cohort AND as_of = :previous AND arm = :arm"
+            f"SELECT {', '.join(TOLD_COLUMNS)} FROM report.told"  # noqa: S608 - our own names
+            " WHERE campaign = :campaign AND told_on <= :day"
+            " AND (CAST(:cohort AS int) IS NULL OR cohort = :cohort)"
+            " ORDER BY cohort, slice, level, arm, began, horizon_days"
         ),
-        {**_key(asked), "previous": previous, "arm": arm},
+        {"campaign": campaign, "day": day, "cohort": cohort},
     )
-    return [dict(row) for row in found.mappings()]
+    return [Told(**row) for row in found.mappings()]
 
 
-def _previous(connection: Connection, asked: Question) -> date | None:
-    """The day reported on before this one: as it was when this one was first reported on."""
-    known = connection.execute(
-        text(
-            "SELECT previous FROM report.published"
-            " WHERE campaign = :campaign AND cohort = :cohort AND as_of = :day"
-        ),
-        _key(asked),
-    ).one_or_none()
-    if known is not None:
-        found: date | None = known.previous
-        return found
-    return connection.execute(
-        text(
-            "SELECT max(as_of) FROM report.published"
-            " WHERE campaign = :campaign AND cohort = :cohort AND as_of < :day"
-        ),
-        _key(asked),
-    ).scalar()
-
-
-def _before(connection: Connection, asked: Question, previous: date | None) -> Before:
-    if previous is None:
-        return NEVER
-    lines = read_lines(connection, asked.campaign, asked.cohort, previous)
-    totals: dict[tuple[str, date], list[Line]] = {}
-    for counted_on in sorted({one.counted_on for one in lines if one.counted_on}):
-        for line in read_lines(connection, asked.campaign, asked.cohort, counted_on):
-            if line.slice == ALL and line.counted_on == counted_on:
-                totals.setdefault((line.arm, counted_on), []).append(line)
-    return Before(lines, totals)
+def _curves(told: Sequence[Told]) -> Iterable[dict[str, object]]:
+    for arm in ARMS:
+        counted_on, points = curve_of(told, arm)
+        for point in points:
+            yield {"arm": arm, "counted_on": counted_on, **asdict(point)}
 
 
 def read_lines(connection: Connection, campaign: str, cohort: int, as_of: date) -> list[Line]:
@@ -222,30 +189,27 @@ def read_lines(connection: Connection, campaign: str, cohort: int, as_of: date) 
     return [Line(**row) for row in found.mappings()]
 
 
-def _clear(connection: Connection, asked: Question) -> None:
+def _clear(connection: Connection, report: Report) -> None:
     for table in (*_TABLES, "published"):
         connection.execute(
             text(
                 f"DELETE FROM report.{table}"  # noqa: S608 - our own table names
-                " WHERE campaign = :campaign AND cohort = :cohort AND as_of = :day"
+                " WHERE campaign = :campaign AND cohort = :cohort AND as_of = :as_of"
             ),
-            _key(asked),
+            report.key,
         )
 
 
 def _insert(
-    connection: Connection, table: str, asked: Question, rows: Iterable[Mapping[str, Any]]
+    connection: Connection, table: str, report: Report, rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    found = [{**row, "campaign": asked.campaign, "cohort": asked.cohort, "as_of": asked.day}
-             for row in rows]  # fmt: skip
+    found = [{**row, **report.key} for row in rows]
     if found:
-        columns = list(found[0])
-        statement = (
-            f"INSERT INTO report.{table} ({', '.join(columns)})"  # noqa: S608
-            f" VALUES ({', '.join(':' + column for column in columns)})"
-        )
-        connection.execute(text(statement), found)
+        connection.execute(text(_insertion(table, list(found[0]))), found)
 
 
-def _key(asked: Question) -> dict[str, object]:
-    return {"campaign": asked.campaign, "cohort": asked.cohort, "day": asked.day}
+def _insertion(table: str, columns: Sequence[str]) -> str:
+    return (
+        f"INSERT INTO report.{table} ({', '.join(columns)})"  # noqa: S608 - our own names
+        f" VALUES ({', '.join(':' + column for column in columns)})"
+    )

@@ -1,32 +1,26 @@
 """Survival: the share of patients who have come back, day by day (Kaplan and Meier 1958).
 
-Who has not come back yet, has died, or whose days are over leaves the estimate on that day without
-being counted as lost. Computed by lifelines, with Greenwood's variance on the log-log scale; a
-test holds it against scipy. Told on few days only, so that between two of them no patient or more
-than 10 came back (PRV-27).
+Of each group it is told how many came back by which days, until the last that is over for it; who
+has not come back by then leaves the estimate on that day without being counted as lost. Who died
+stays among those who did not return: a curve that left them out would tell how many they are.
+Computed by lifelines, with Greenwood's variance on the log-log scale; a test holds it against
+scipy. On the days that are told the estimate is that of all single days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isnan
-
-from reengage.outcomes.cells import HORIZONS
-from reengage.outcomes.suppression import SMALL, is_clear
-
-DAYS = HORIZONS[-1]
-GRID = tuple(sorted({*range(7, DAYS, 7), *HORIZONS}))
-"""Days on which the curve may be told."""
 
 
 @dataclass(frozen=True)
-class Lasted:
-    """So many patients came back on that day, 0 to 179, or were seen for so long and did not."""
+class Followed:
+    """A group of patients, and how many of them had come back within so many days."""
 
-    day: int
-    came_back: bool
     patients: int
+    returned: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -39,50 +33,33 @@ class Point:
     high: float
 
 
-def curve(lasted: Iterable[Lasted], horizons: int) -> list[Point]:
-    """The curve on the days on which it may be told, up to the longest of the told horizons.
-
-    A horizon is told where the report tells its counts; a day between two of them where no patient
-    or more than 10 came back since the day before it that is told, and until the horizon after it.
-    """
-    some = [one for one in lasted if one.patients]
-    days = _days(some, HORIZONS[:horizons])
-    if not days:
-        return []
-    return _estimated(some, days)
+def curve(groups: Sequence[Followed]) -> list[Point]:
+    """The curve on the days that are told of every group that was followed for so long."""
+    some = [one for one in groups if one.patients and one.returned]
+    days = sorted(
+        day
+        for day in {day for one in some for day in one.returned}
+        if all(day in one.returned for one in some if day <= max(one.returned))
+    )
+    return _estimated(some, days) if days else []
 
 
-def _days(lasted: Sequence[Lasted], horizons: Sequence[int]) -> list[int]:
-    """Days to tell: up to day d counts who came back within d days of 24 hours."""
-
-    def back(after: int, until: int) -> int:
-        return sum(one.patients for one in lasted if one.came_back and after <= one.day < until)
-
-    def left(day: int) -> int:
-        return sum(one.patients for one in lasted if one.day >= day)
-
-    told: list[int] = []
-    last = 0
-    for horizon in horizons:
-        for day in GRID:
-            if last < day < horizon and back(last, day) > SMALL and is_clear(back(day, horizon)):
-                told.append(day)
-                last = day
-        told.append(horizon)
-        last = horizon
-    return [day for day in told if left(day) > SMALL]
-
-
-def _estimated(lasted: Sequence[Lasted], days: Sequence[int]) -> list[Point]:
+def _estimated(groups: Sequence[Followed], days: Sequence[int]) -> list[Point]:
     from lifelines import KaplanMeierFitter  # brings matplotlib, which only this task needs
 
+    lasted: list[tuple[int, bool, int]] = []
+    for one in groups:
+        mine = [0, *(day for day in days if day <= max(one.returned))]
+        back = {0: 0, **one.returned}
+        lasted += [(day, True, back[day] - back[before]) for before, day in pairwise(mine)]
+        lasted.append((mine[-1], False, one.patients - back[mine[-1]]))
+    some = [one for one in lasted if one[2] > 0]
     fitter = KaplanMeierFitter(alpha=0.05).fit(
-        [one.day for one in lasted],
-        [one.came_back for one in lasted],
-        weights=[one.patients for one in lasted],
+        [day for day, _, _ in some],
+        [came_back for _, came_back, _ in some],
+        weights=[patients for _, _, patients in some],
     )
-    # Of days 0 to d-1: the estimate at d-1 is after the events of that day.
-    at = fitter.survival_function_.index.searchsorted([day - 1 for day in days], side="right") - 1
+    at = fitter.survival_function_.index.searchsorted(list(days), side="right") - 1
     away = fitter.survival_function_.iloc[at, 0]
     bounds = fitter.confidence_interval_survival_function_.iloc[at]
     return [

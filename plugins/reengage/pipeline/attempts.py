@@ -16,9 +16,10 @@ same letters.
 Marks and answers do not wait for the disk. They survive SIGKILL of the worker, because the server
 has them. A crash of the server may lose the last of them (three times `wal_writer_delay`, 0.6 s):
 each claim therefore names the **incarnation** of the store, an id in a table that PostgreSQL
-empties when it recovers and that no standby has. What was claimed under another incarnation is
-`unknown`, never offered again: at most one batch for each connection (ADR 0025). Claims, and what
-is settled, do wait.
+empties when it recovers and that no standby has. It holds in one place only (`store_place`: server,
+timeline, database, table), and a restored backup is in another. What was claimed under another
+incarnation is `unknown`, never offered again: at most one batch for each connection (ADR 0025).
+Claims, and what is settled, do wait.
 """
 
 from __future__ import annotations
@@ -82,13 +83,30 @@ def lease(connection: Connection, run: Run, chunk: int) -> None:
         )
 
 
+def require_session(connection: Connection) -> None:
+    """Raises StoreError where the session was lost, and the lease with it."""
+    if connection.invalidated:
+        raise StoreError(
+            "the session in the store ended when all was said; what became of the letters is kept:"
+            " clear the `send` task and it goes on"
+        )
+
+
 def incarnation(connection: Connection) -> UUID:
-    """The store's, until it crashes."""
-    connection.execute(
-        text("INSERT INTO incarnation (id) VALUES (gen_random_uuid()) ON CONFLICT DO NOTHING")
-    )
-    found: UUID = connection.execute(text("SELECT id FROM incarnation")).scalar_one()
-    return found
+    """The store's, until it crashes or comes back from a backup."""
+    asked = text("SELECT id FROM incarnation WHERE place = store_place()")
+    found: UUID | None = connection.execute(asked).scalar_one_or_none()
+    if found is not None:
+        return found
+    for statement in (
+        "UPDATE incarnation SET id = gen_random_uuid(), place = store_place()"
+        " WHERE place IS DISTINCT FROM store_place()",
+        "INSERT INTO incarnation (id, place) VALUES (gen_random_uuid(), store_place())"
+        " ON CONFLICT DO NOTHING",
+    ):
+        connection.execute(text(statement))
+    made: UUID = connection.execute(asked).scalar_one()
+    return made
 
 
 def recover(connection: Connection, run: Run, chunk: int) -> int:
@@ -102,7 +120,8 @@ def recover(connection: Connection, run: Run, chunk: int) -> int:
             "UPDATE letter SET state = 'unknown', settled_at = clock_timestamp(), reason ="
             " CASE WHEN incarnation IS DISTINCT FROM :incarnation THEN 'database_crashed'"
             " ELSE 'interrupted_after_attempt' END"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND (state = 'attempted'"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open"
+            " AND (state = 'attempted'"
             " OR (state = 'claimed' AND incarnation IS DISTINCT FROM :incarnation))"
             " RETURNING letter_id"
         ),
@@ -122,7 +141,7 @@ def release(connection: Connection, run: Run, chunk: int, token: UUID | None = N
         text(
             "UPDATE letter SET state = 'composed', claim = NULL, claimed_at = NULL,"
             " incarnation = NULL"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'claimed'"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open AND state = 'claimed'"
             " AND (CAST(:claim AS uuid) IS NULL OR claim = :claim)"
             # After a crash of the database nobody knows what was attempted under a claim.
             " AND incarnation = (SELECT id FROM incarnation) RETURNING letter_id"
@@ -192,7 +211,7 @@ def settle_answered(connection: Connection, run: Run, chunk: int) -> int:
     settled = connection.execute(
         text(
             "UPDATE letter SET state = outcome, settled_at = clock_timestamp()"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND state = 'answered'"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open AND state = 'answered'"
             " RETURNING letter_id, outcome, reason"
         ),
         {"run_id": run.run_id, "chunk": chunk},

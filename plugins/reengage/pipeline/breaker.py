@@ -15,21 +15,20 @@ import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
 from reengage.delivery import Breaker
 from reengage.ledger.append import append
 from reengage.ledger.records import access
+from reengage.pipeline.question import NOBODY, end_of_day
 from reengage.pipeline.run import Run
 from reengage.sql import load_sql
 
 REJECTED = "stopped_by_breaker"
 """Reason of the letters that a rejected run leaves to the next one."""
-NOBODY = "nobody (not answered in time)"
 _SHOWN = 10
 """Kinds of refusals and errors that a question has room for, the most frequent first."""
 
@@ -109,7 +108,9 @@ class Watch:
     def saw(self, state: str, reason: str | None) -> bool:
         """One more answer; gives whether to look. It begins anew then."""
         self._recent.append(_said(state, reason))
-        alarmed = self._limits is not None and seen_of(self._recent).is_too_much(self._limits)
+        if self._limits is None or self._recent.count("sent") == len(self._recent):
+            return False  # as after nearly every letter
+        alarmed = seen_of(self._recent).is_too_much(self._limits)
         if alarmed:
             self._recent.clear()
         return alarmed
@@ -202,6 +203,20 @@ def decide(
     return True
 
 
+def adopt(connection: Connection, run: Run, chunks: int) -> None:
+    """Have the run's first chunk ask what none of its chunks, 0 to below `chunks`, asks any more.
+
+    A run that is cleared as a whole may be cut into fewer: its pause would have nobody to ask.
+    """
+    connection.execute(
+        text(
+            "UPDATE pause SET chunk = 0"
+            " WHERE run_id = :run_id AND decision IS NULL AND chunk >= :chunks"
+        ),
+        {"run_id": run.run_id, "chunks": chunks},
+    )
+
+
 def question_of(run: Run) -> Question | None:
     """What is to be asked about the run now; None = nothing keeps it from sending.
 
@@ -240,18 +255,13 @@ def _open(connection: Connection, run: Run, chunk: int, seen: Seen) -> None:
         {
             "run_id": run.run_id,
             "chunk": chunk,
-            "until": _end_of_day(run),
+            "until": end_of_day(run),
             "letters": seen.letters,
             "refused": seen.refused,
             "errors": seen.errors,
             "reasons": json.dumps(seen.reasons),
         },
     )
-
-
-def _end_of_day(run: Run) -> datetime:
-    following = run.day + timedelta(days=1)
-    return datetime.combine(following, time(), ZoneInfo(run.campaign.time_zone))
 
 
 def _leave_to_the_next_run(connection: Connection, run: Run) -> None:

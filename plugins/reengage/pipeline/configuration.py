@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from reengage.campaigns import Campaign
 from reengage.keys import digest
 from reengage.ledger.append import append
 from reengage.ledger.canonical import canonical
@@ -23,7 +24,9 @@ from reengage.pipeline.composing import NOTICE
 from reengage.pipeline.run import Run
 
 _GIT_SECONDS = 10
-_QUESTIONS = ("contract", "extract", "gate", "outbox")
+_QUESTIONS = ("approvals", "contract", "extract", "gate", "outbox")
+Parts = dict[str, tuple[Path, str]]
+"""Name of each part -> its file or folder, and the SHA-256, in hex, of what is in force."""
 
 
 def note_changes(connection: Connection, run: Run) -> int:
@@ -44,31 +47,37 @@ def digests(run: Run) -> dict[str, str]:
     return {name: sha256 for name, (_, sha256) in _parts(run).items()}
 
 
-def _parts(run: Run) -> dict[str, tuple[Path, str]]:
-    """Name of each part -> its file or folder, and the digest of what is in force."""
-    home, campaign = run.settings.home, run.campaign
+def _parts(run: Run) -> Parts:
+    """All that a run works by."""
+    home = run.settings.home
     vendor = canonical(_plain(run.vendor.model_dump(mode="json", by_alias=True)))
-    found = {
-        name: (path, digest(path.read_bytes()))
-        for name, path in _files(home, campaign.slug, campaign.suites.names())
-    }
-    found[f"template/{campaign.template}"] = _folder(home / "templates" / campaign.template)
-    if run.practice.portal:
-        found[f"template/{NOTICE}"] = _folder(home / "templates" / NOTICE)
-    found["template/shared"] = _folder(home / "templates" / "base")
+    found = judged_parts(home, run.campaign, portal=run.practice.portal is not None)
+    found["practice"] = (home / "practice.yaml", digest((home / "practice.yaml").read_bytes()))
     found[f"vendor/{run.vendor.name}"] = (run.settings.vendors_path, digest(vendor))
     return found
 
 
-def _files(home: Path, slug: str, suites: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
-    yield f"campaign/{slug}", home / "campaigns" / f"{slug}.yaml"
-    yield "practice", home / "practice.yaml"
+def judged_parts(home: Path, campaign: Campaign, *, portal: bool) -> Parts:
+    """What a person approves before the campaign works by it: file, words, suites, questions."""
+    found = {name: (path, digest(path.read_bytes())) for name, path in _files(home, campaign)}
+    # With all its variants, which lie below it.
+    for folder in (campaign.template, *((NOTICE,) if portal else ())):
+        found[f"template/{folder}"] = _folder(home / "templates" / folder)
+    found["template/shared"] = _folder(home / "templates" / "base")
+    return found
+
+
+def _files(home: Path, campaign: Campaign) -> Iterator[tuple[str, Path]]:
+    yield f"campaign/{campaign.slug}", home / "campaigns" / f"{campaign.slug}.yaml"
     yield "jurisdictions", home / "jurisdictions.yaml"
-    for suite in suites:
+    for suite in campaign.suites.names():
         yield f"suite/{suite}", home / "expectations" / f"{suite}.json"
+    # Another campaign's audience is none of this one's business.
+    others = {f"{path.stem}.sql" for path in (home / "campaigns").glob("*.yaml")}
+    others -= {campaign.audience}
     for question in _QUESTIONS:
         for path in sorted((home / "sql" / question).rglob("*")):
-            if path.is_file():
+            if path.is_file() and not (path.parent.name == "extract" and path.name in others):
                 yield str(path.relative_to(home)), path
 
 
@@ -100,11 +109,11 @@ def _recorded(connection: Connection, names: list[str]) -> dict[str, str | None]
 
 def _changed(run: Run, name: str, path: Path, sha256: str, previous: str | None) -> Record:
     return configuration(
-        name=name, sha256=sha256, previous=previous, changed_by=_author(run.settings.home, path)
+        name=name, sha256=sha256, previous=previous, changed_by=author_of(run.settings.home, path)
     )
 
 
-def _author(home: Path, path: Path) -> Mapping[str, Any]:
+def author_of(home: Path, path: Path) -> Mapping[str, Any]:
     """Who changed it last, as far as git knows; what is not committed has no author."""
     if not _is_repository(home) or _git(home, "status", "--porcelain", "--", str(path)) != "":
         return {"source": "unknown"}

@@ -2,7 +2,9 @@
 
 A row holds the ciphertext that the link opens, sealed once more under the portal's key of the
 keyring: neither the database nor the mailbox nor both without the keyring reveal a letter. A letter
-that is never claimed leaves nothing; what is left goes when its time is over.
+that is never claimed leaves nothing. When its time is over the ciphertext and what answers are
+compared with go; the row stays, with pseudonyms only, so that whoever finds the notice in their
+mailbox later and says that it is not theirs is still heard.
 """
 
 from __future__ import annotations
@@ -104,11 +106,33 @@ def _leave_links(connection: Connection, run: Run, letters: Sequence[Queued]) ->
     )
 
 
+def by_key(connection: Connection) -> dict[int, int]:
+    """How many letters wait under each number of the portal's key, which their octets name."""
+    found = connection.execute(
+        text(
+            "SELECT get_byte(sealed, 1) * 256 + get_byte(sealed, 2) AS number, count(*) AS letters"
+            " FROM portal_message GROUP BY 1"
+        )
+    )
+    return {row.number: row.letters for row in found}
+
+
 def remove_expired(connection: Connection, now: datetime) -> int:
-    """Remove what was left for longer than it is kept; gives how many letters."""
+    """Remove what was left for longer than it is kept; gives how many letters lost their content.
+
+    Nobody can open or try one of them after that. Its row goes with the links, years later.
+    """
     connection.execute(text("DELETE FROM opt_out_link WHERE valid_until <= :now"), {"now": now})
+    connection.execute(
+        text("DELETE FROM portal_message WHERE expires_at <= :since AND sealed = ''"),
+        {"since": now - timedelta(days=366 * OPT_OUT_YEARS)},
+    )
     return connection.execute(
-        text("DELETE FROM portal_message WHERE expires_at <= :now"), {"now": now}
+        text(
+            "UPDATE portal_message SET sealed = '', verifier = NULL"
+            " WHERE expires_at <= :now AND sealed <> ''"
+        ),
+        {"now": now},
     ).rowcount
 
 

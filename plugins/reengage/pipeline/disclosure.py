@@ -6,7 +6,7 @@ says what became of it (LOG-12, PRV-25). Both hold pseudonyms, digests, ids and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -51,11 +51,17 @@ def disclose(connection: Connection, run: Run, letters: Sequence[UUID]) -> int:
         ),
         {"ids": list(letters)},
     )
-    append(connection, run.keyring, [_record(run, row) for row in found])
+    of_all = {
+        "pseudonym_key": run.keyring.pseudonym_key_name,
+        "purpose": run.campaign.purpose,
+        "fields": run.campaign.sources(),
+        "suite_sha256": run.suites_sha256,
+    }
+    append(connection, run.keyring, [_record(row, of_all) for row in found])
     return len(letters)
 
 
-def _record(run: Run, row: Row[Any]) -> Record:
+def _record(row: Row[Any], of_all: Mapping[str, Any]) -> Record:
     # Of one in doubt the mark may be lost with a crash of the database.
     offered = row.attempted_at is not None or row.state == "unknown"
     return Disclosure(
@@ -65,12 +71,8 @@ def _record(run: Run, row: Row[Any]) -> Record:
         campaign_date=row.campaign_date,
         patient=row.patient,
         recipient=row.recipient_id,
-        pseudonym_key=run.keyring.pseudonym_key_name,
-        purpose=run.campaign.purpose,
-        fields=run.campaign.sources(),
         authorization=row.authorization_id,
         template_sha256=row.template_sha256,
-        suite_sha256=run.suites_sha256,
         vendor=row.vendor,
         baa_id=row.baa_id,
         message_id=row.message_id,
@@ -79,4 +81,5 @@ def _record(run: Run, row: Row[Any]) -> Record:
         outcome=row.state,
         reason=row.reason,
         transport=row.evidence,
+        **of_all,
     ).record()

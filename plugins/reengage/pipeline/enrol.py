@@ -3,8 +3,10 @@
 It begins in the same instant for both arms, before anything can keep a letter from leaving: what is
 refused, withheld or put off stays where it was drawn (intention to treat). One follow-up per
 campaign, patient and period, as one letter; who is held out is enrolled as seldom as they would
-have been written to. What the warehouse must be asked by later, the patients' keys, are sealed in
-parts under the month's key, apart from the follow-ups, and go when their days are over.
+have been written to. Only the first of a patient in the campaign counts: who is followed again was
+selected by what the first letter did. What the warehouse must be asked by later, the patients'
+keys, are sealed in parts under the month's key, apart from the follow-ups, and go when their days
+are over.
 """
 
 from __future__ import annotations
@@ -22,10 +24,6 @@ from reengage.keys import DataKey
 from reengage.pipeline.run import Run
 from reengage.pipeline.variants import Drawing, variants_of
 from reengage.sql import load_sql
-
-FOLLOWED = timedelta(days=180)
-"""How long a follow-up lasts; another one of the patient's in the campaign that begins within it
-belongs to it and is not counted by itself."""
 
 Keys = dict[str, Sequence[str | None]]
 """Pseudonym -> the warehouse's keys of patient and, where a letter is about one, appointment."""
@@ -88,7 +86,6 @@ def _begin(connection: Connection, run: Run, experiment: str | None) -> int:
         "campaign": run.campaign.slug,
         "day": run.day,
         "begins_at": begins_at,
-        "followed_since": begins_at - FOLLOWED,
         "capped_since": run.day - timedelta(days=run.campaign.caps.days_between_letters),
     }
     home = run.settings.home

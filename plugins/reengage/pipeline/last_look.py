@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from reengage.errors import StoreError
@@ -57,23 +57,22 @@ class LastLook:
     """Of the others, when the address was confirmed; none of a representative's."""
 
 
-def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastLook:
-    """What the warehouse says of these letters now.
+def last_look(
+    connection: Connection, run: Run, letters: Sequence[outbox.Queued], means: Means
+) -> LastLook:
+    """What the warehouse says of these letters now, and our own store of their patients' wishes.
 
     Of a letter: its patient must still be one to write to, at its address, what it speaks of must
     still be so, and its seal must still rest on what it rested on. Raises StoreError when the
     warehouse does not answer.
     """
     found = _standing_now(run, letters)
-    with run.store.connect() as connection:
-        home = run.settings.home
-        asked_for = wishes(connection, home, [run.pseudonym(x.letter.patient_key) for x in letters])
+    patients = [run.pseudonym(one.letter.patient_key) for one in letters]
+    asked_for = wishes(connection, run.settings.home, patients)
     asked = _Sealing(means, load_trust(run.settings.smime_trust), _own_certificates(run, letters))
     reasons = {
-        one.letter_id: _reason_against(
-            run, one, found[number], asked, asked_for.get(run.pseudonym(one.letter.patient_key))
-        )
-        for number, one in enumerate(letters, start=1)
+        one.letter_id: _reason_against(run, one, found[number], asked, asked_for.get(patient))
+        for number, (one, patient) in enumerate(zip(letters, patients, strict=True), start=1)
     }
     denied = {letter_id: reason for letter_id, reason in reasons.items() if reason}
     allowed = [
@@ -82,15 +81,16 @@ def last_look(run: Run, letters: Sequence[outbox.Queued], means: Means) -> LastL
         if one.letter_id not in denied
     ]
     factors = {one.letter_id: _factor(run, one, now) for one, now in allowed}
+    on_file = {one.letter_id: recipient_pseudonym(run, now.recipient) for one, now in allowed}
     return LastLook(
         denied,
         {one.letter_id: now.consents for one, now in allowed},
-        {one.letter_id: recipient_pseudonym(run, now.recipient) for one, now in allowed},
+        on_file,
         {letter_id: factor for letter_id, factor in factors.items() if factor},
         {  # of the address on file: it says nothing of one that was asked for instead
             one.letter_id: now.verified_at
             for one, now in allowed
-            if now.verified_at and recipient_pseudonym(run, now.recipient) == one.recipient
+            if now.verified_at and on_file[one.letter_id] == one.recipient
         },
     )
 
@@ -169,7 +169,7 @@ def _standing_now(run: Run, letters: Sequence[outbox.Queued]) -> dict[int, list[
     """What the warehouse says of each letter, by its place among these, from 1."""
     found: dict[int, list[Row[Any]]] = defaultdict(list)
     try:
-        with run.warehouse.connect() as connection:
+        with run.warm_warehouse.connect() as connection:
             rows = connection.execute(
                 text(load_sql(run.settings.home, "extract/last_look.sql")),
                 {

@@ -21,6 +21,7 @@ from reengage.pipeline.composing import Wording, identity_of, message_id, said_i
 from reengage.pipeline.decide import recipient_pseudonym
 from reengage.pipeline.extract import ENVELOPE
 from reengage.pipeline.plan import Chunk
+from reengage.pipeline.recalled import take_up
 from reengage.pipeline.run import Run
 from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import complete
@@ -64,6 +65,7 @@ def write_letters(run: Run, chunk: Chunk) -> int:
                 )
             ]
             written += _insert(connection, run, letters)
+            take_up(connection, run, [letter["message_id"] for letter in letters])
         complete(connection, run, rows={"letters": written})
         connection.commit()
     return written

@@ -1,4 +1,4 @@
-"""Norms: how many rows the warehouse's tables had on a campaign's recent days.
+"""Norms: how many rows the warehouse's tables had on a campaign's recent days, how many letters.
 
 A table that was loaded half, or not at all, still looks like a table: without its opt-outs
 everybody may be written to. So the gate compares each count with the median of the campaign's last
@@ -9,6 +9,7 @@ with a reason: `python -m reengage accept-counts`; what was counted before is th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 from statistics import median
@@ -16,6 +17,7 @@ from statistics import median
 from sqlalchemy import Connection, text
 
 from reengage.pipeline.run import Run
+from reengage.sql import load_sql
 
 COUNTS = ("patients", "visits", "authorizations", "revocations", "opt_outs", "restrictions")
 """Columns of the gate's table `source` that have a norm."""
@@ -43,6 +45,42 @@ def bounds(connection: Connection, run: Run) -> dict[str, int]:
         found[f"{name}_least"] = ceil(median(usual) / 2) if known else 0
         found[f"{name}_most"] = ceil(median(usual) * 2) + _SLACK if known else _ANY
     return found
+
+
+@dataclass(frozen=True)
+class CohortBounds:
+    """How many letters of a campaign are usual on a day."""
+
+    days: int
+    """Days that tell."""
+    median: int
+    least: int
+    most: int
+
+
+def cohort_bounds(connection: Connection, run: Run) -> CohortBounds | None:
+    """A quarter of the median of the campaign's recent days to twice it, and a few.
+
+    Wider below than for tables: a quiet day is no fault. None = too few days, any number passes. Of
+    a day with several runs the largest counts, since the later ones had less left to do.
+    """
+    counts = list(
+        connection.execute(
+            text(load_sql(run.settings.home, "approvals/cohorts.sql")),
+            {
+                "campaign": run.campaign.slug,
+                "since": run.day - RECENT,
+                "day": run.day,
+                "days": RUNS,
+            },
+        ).scalars()
+    )
+    if len(counts) < FEWEST:
+        return None
+    usual = median(counts)
+    return CohortBounds(
+        len(counts), round(usual), max(0, int(usual / 4) - _SLACK), ceil(usual * 2) + _SLACK
+    )
 
 
 def accept(connection: Connection, campaign: str, reason: str) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Row, text
 
 from reengage.errors import StoreError
 from reengage.keys import DataKey
+from reengage.pipeline import holds
 from reengage.pipeline.addressed import Addressed
 from reengage.pipeline.attempts import incarnation
 from reengage.pipeline.composing import identity_of
@@ -130,7 +131,8 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
     found = connection.execute(
         text(
             "SELECT letter_id, run_id, campaign, patient, period, sealed, expires_at FROM letter"
-            " WHERE sender_run_id = :run_id AND chunk = :chunk AND checked_at IS NOT NULL"
+            " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open"
+            " AND checked_at IS NOT NULL"
             " AND rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)"
             " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
             " AND (next_try_at IS NULL OR next_try_at <= :now)"
@@ -174,8 +176,10 @@ def claim(
     address that the warehouse has, where it is not the letter's (PRV-21); `verifiers` what opens
     those that wait at the portal. Until the caller's transaction ends no other claim looks at these
     patients, of whichever campaign: the later one sees this one's letters and keeps to its caps.
-    Raises StoreError when nothing moved: the reading is too old, or another try is at work.
+    Of a paused campaign none are claimed. Raises StoreError when nothing moved.
     """
+    if holds.is_paused(connection, run.campaign.slug):
+        return []
     _lock_patients(connection, run, letters)
     moved = connection.execute(
         text(load_sql(run.settings.home, "outbox/claim.sql")),
@@ -200,14 +204,17 @@ def claim(
             "no letter of the batch could be claimed: the warehouse took longer than a minute to"
             " answer, or another try of this task is at work; clear the task when that has ended"
         )
-    withheld = [row.letter_id for row in moved if row.state == "withheld"]
-    remove(connection, withheld)
-    disclose(connection, run, withheld)
-    ids = {row.letter_id for row in moved} - set(withheld)
+    _withhold(connection, run, [row.letter_id for row in moved if row.state == "withheld"])
+    ids = {row.letter_id for row in moved if row.state != "withheld"}
     claimed = [one for one in letters if one.letter_id in ids]
     leave(connection, run, claimed, verifiers or {})
     intend(connection, run, sorted(ids), baa_id)
     return claimed
+
+
+def _withhold(connection: Connection, run: Run, letters: Sequence[UUID]) -> None:
+    remove(connection, letters)
+    disclose(connection, run, letters)
 
 
 def _lock_patients(connection: Connection, run: Run, letters: Sequence[Queued]) -> None:

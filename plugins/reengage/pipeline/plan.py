@@ -3,7 +3,7 @@
 The holdout is drawn by a keyed hash of campaign and patient: the same patient falls into the same
 arm every day, nobody can predict or steer it, and no state is needed. Chunks are the unit of
 parallelism and hold sealed parts, never patients; there are at most `MAX_CHUNKS` of them however
-large the cohort (Airflow maps tasks over them). Refuses a cohort above the campaign's cap.
+large the cohort (Airflow maps tasks over them). Refuses a cohort of an unusual size (cohort.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from sqlalchemy import Connection, text
 
 from reengage import staging
 from reengage.errors import GateError
+from reengage.pipeline import breaker
 from reengage.pipeline.attempts import in_use
+from reengage.pipeline.cohort import require_usual
 from reengage.pipeline.enrol import enrol
 from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete
@@ -44,7 +46,8 @@ def plan(run: Run) -> list[Chunk]:
         followed = enrol(connection, run)
         chunks = _chunks(staging.part_numbers(connection, run.run_id))
         open_letters = _take_over(connection, run, len(chunks) or 1) if run.mode == "live" else 0
-        _refuse_above_cap(connection, run)
+        breaker.adopt(connection, run, len(chunks) or 1)
+        require_usual(connection, run, _due(connection, run))
         complete(connection, run, rows={"followed": followed})
     return chunks or ([Chunk(number=0, first=0, last=-1)] if open_letters else [])
 
@@ -78,9 +81,9 @@ def _draw_holdout(connection: Connection, run: Run) -> None:
     )
 
 
-def _refuse_above_cap(connection: Connection, run: Run) -> None:
-    """Refuse when what is still to be composed and what was taken over are too many together."""
-    count = connection.execute(
+def _due(connection: Connection, run: Run) -> int:
+    """Letters that are still to be composed, and those that were taken over."""
+    count: int = connection.execute(
         text(
             "SELECT (SELECT count(*) FROM decision d WHERE d.run_id = :run_id AND d.arm = 'write'"
             " AND NOT EXISTS (SELECT 1 FROM letter l WHERE l.patient = d.patient"
@@ -96,12 +99,7 @@ def _refuse_above_cap(connection: Connection, run: Run) -> None:
             "rehearsal": run.rehearsal,
         },
     ).scalar_one()
-    cap = run.campaign.caps.letters_per_run
-    if count > cap:
-        raise GateError(
-            f"{count} letters are due, the campaign allows {cap} a run; look at the funnel, and"
-            f" raise caps.letters_per_run in campaigns/{run.campaign.slug}.yaml if it is right"
-        )
+    return count
 
 
 def _take_over(connection: Connection, run: Run, chunks: int) -> int:

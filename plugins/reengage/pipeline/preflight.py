@@ -2,9 +2,11 @@
 
 Refuses: a campaign date in the future, a vendor without an agreement in force that day or with a
 host it does not list (SEC-20, SEC-21), a missing key, a journal of refusals that was lost (SEC-08),
+a store that is older than what was signed of its ledger (restored.py),
+a campaign that too many patients call spam (complaints.py),
 a relay without verified TLS (EML-11, EML-12), a pinned clock with a vendor whose relay is not on
-this machine, a template or suite that does not load. A replay (a past date) and a dry run need no
-relay, and never get one.
+this machine, a template or suite that does not load, and what nobody approved (approvals.py). A
+replay (a past date) and a dry run need no relay, and never get one.
 """
 
 from __future__ import annotations
@@ -20,9 +22,13 @@ from reengage import checks, refusals, relay, store, suppressions
 from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
+from reengage.ledger.owed import pay
+from reengage.pipeline.approvals import require_approved
+from reengage.pipeline.complaints import require_few
 from reengage.pipeline.composing import blanks, wordings
 from reengage.pipeline.configuration import note_changes
 from reengage.pipeline.decisions import require_month_key
+from reengage.pipeline.restored import require_whole
 from reengage.pipeline.run import Mode, Run, local_day, recorded_day
 from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import Trail, complete
@@ -75,7 +81,9 @@ def preflight(
         )
     run = Run(run_id, day, _mode(day, today, dry=dry), campaign, settings, trail)
     baa_id = require_in_force(run.vendor, today)
+    require_few(run)
     _load_everything(run)
+    require_approved(run, "preflight")  # last: nobody is asked about a run that may not begin
     _record(run, dag_run_id, baa_id, requires_tls=_relay_requires_tls(run))
     return run
 
@@ -180,6 +188,8 @@ def _record(run: Run, dag_run_id: str, baa_id: str, *, requires_tls: bool) -> No
         store.require_keyring(connection, run.keyring)
         refusals.replay(connection, run.settings.journal_path)  # SEC-08
         suppressions.replay(connection, run.settings.suppressions_path)
+        if run.mode == "live":
+            require_whole(connection, run)
         connection.execute(
             statement,
             {
@@ -200,5 +210,6 @@ def _record(run: Run, dag_run_id: str, baa_id: str, *, requires_tls: bool) -> No
         require_month_key(connection, run)  # SEC-19
         # Within the transaction: a key that cannot be made leaves no run without one behind.
         run.keyring.create_data_key(run.run_id)
+        pay(connection, run.keyring)
         note_changes(connection, run)
         complete(connection, run)

@@ -122,6 +122,13 @@ class Run:
         """The clinic's database, read only."""
         return warehouse.connect(self.settings.warehouse_url)
 
+    @cached_property
+    def warm_warehouse(self) -> Engine:
+        """The same for who asks again and again: one session is kept, and tested before each use,
+        until `dispose`.
+        """
+        return warehouse.connect(self.settings.warehouse_url, connections=1)
+
     def pseudonym(self, patient_key: str) -> str:
         """What a patient is called outside the vault."""
         return self.keyring.pseudonym("patient", patient_key)

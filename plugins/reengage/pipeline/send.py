@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -26,7 +26,8 @@ from sqlalchemy.exc import DBAPIError
 
 from reengage import refusals, relay, suppressions
 from reengage.errors import StoreError
-from reengage.pipeline import attempts, breaker, deposits, outbox, pacing, window
+from reengage.ledger.owed import pay
+from reengage.pipeline import attempts, breaker, deposits, outbox, pacing, restored, window
 from reengage.pipeline.facts import disclosed
 from reengage.pipeline.last_look import last_look
 from reengage.pipeline.plan import Chunk
@@ -36,7 +37,7 @@ from reengage.pipeline.stopping import polite
 from reengage.pipeline.trail import complete
 from reengage.pipeline.turns import Turns
 from reengage.pipeline.ways import means_by
-from reengage.return_path import return_path
+from reengage.return_path import envid_of, return_path
 from reengage.sealing.way import Means
 
 LOOK_SECONDS = 60
@@ -75,12 +76,17 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
     again_at = None
     with run.store.connect() as connection, polite() as asked_to_stop:
         attempts.lease(connection, run, number)
+        if run.mode == "live":
+            restored.require_whole(connection, run)
         attempts.recover(connection, run, number)
+        if run.mode == "live":
+            restored.doubt(connection, run, number)
         connection.commit()  # who waits for a letter must not hold the ledger
         outbox.withhold_too_late(connection, run, number)
         connection.commit()
         if run.mode == "live":
             again_at = _Sender(run, number, connection, asked_to_stop).run_all()
+            attempts.require_session(connection)
         else:
             # Of a live run that was cleared on a later day: for the next live run to take over.
             outbox.defer_open(connection, run, number, "run_became_a_replay")
@@ -143,6 +149,7 @@ class _Sender:
                 self._end_in_order()
             raise
         finally:
+            self._run.warm_warehouse.dispose()
             if self._relay is not None:
                 self._relay.close()
             if not self._connection.invalidated:  # a lost session has given it back already
@@ -206,9 +213,10 @@ class _Sender:
         # What a store restored from a backup, or a recording that died, has yet to learn (SEC-08).
         refusals.replay(self._connection, self._run.settings.journal_path)
         suppressions.replay(self._connection, self._run.settings.suppressions_path)
+        pay(self._connection, self._run.keyring)
         self._connection.commit()
         read_at = outbox.clock(self._connection)
-        look = last_look(self._run, letters, self._means())
+        look = last_look(self._connection, self._run, letters, self._means())
         opens = deposits.verifiers(self._run, letters, look.factors)
         claimed = outbox.claim(
             self._connection,
@@ -259,7 +267,7 @@ class _Sender:
                 return_path(self._run.practice, self._run.keyring, queued.letter_id),
                 queued.letter.recipient,
                 queued.letter.message,
-                envid=queued.letter_id.hex,
+                envid=envid_of(self._run.keyring, queued.letter_id),
                 requiretls=queued.letter.way.basis == "requiretls",
                 on_attempt=lambda: self._attempt(queued.letter_id),
             )
@@ -271,7 +279,7 @@ class _Sender:
             queued.letter_id,
             outcome.kind,
             reason,
-            {**asdict(connection.evidence), **outcome.evidence()},
+            {**vars(connection.evidence), **outcome.evidence()},
             outcome.reply,
         )
         if not connection.is_at_the_point:  # the next mark may be a while: who is killed has heard

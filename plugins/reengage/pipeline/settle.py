@@ -14,7 +14,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 
 from reengage.errors import StoreError
-from reengage.pipeline import deposits, outbox
+from reengage.pipeline import deposits, outbox, reported
 from reengage.pipeline.facts import disclosed
 from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete
@@ -56,6 +56,8 @@ def settle(run: Run) -> dict[str, int]:
             text("UPDATE run SET finished_at = now() WHERE run_id = :run_id"),
             {"run_id": run.run_id},
         )
+        reported.forget_days_of(connection, run.run_id)
+        reported.keep(connection, run.settings.home, run.run_id)
         complete(connection, run, facets=disclosed(connection, run))
     return totals
 

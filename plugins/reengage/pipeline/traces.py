@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Literal
 
 from reengage.errors import ConfigurationError
+from reengage.return_path import ENVID
 
 Says = Literal["sent", "refused"]
 Kind = Literal["mailbox", "notice", "log"]
@@ -145,7 +146,7 @@ def _action(status: Message | None) -> tuple[str, Says] | None:
 
 def _envid(status: Message) -> str | None:
     value = str(next((b.get("Original-Envelope-Id") for b in _parts(status)), "")).strip()
-    return value if re.fullmatch(r"[0-9a-fA-F]{32}", value) else None
+    return value if ENVID.fullmatch(value.lower()) else None
 
 
 def _original(parts: list[Message]) -> str | None:

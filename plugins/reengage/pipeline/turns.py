@@ -13,7 +13,7 @@ from time import monotonic, sleep
 
 from sqlalchemy import Connection
 
-from reengage.pipeline import breaker, outbox, pacing, retry
+from reengage.pipeline import breaker, holds, outbox, pacing, retry
 from reengage.pipeline.run import Run, local_day
 
 _BUSY_SECONDS = 30
@@ -95,13 +95,17 @@ class Turns:
         return self._watch.saw(state, reason)
 
     def is_paused(self) -> bool:
-        """Whether no letter may be claimed; what a rejected run holds is left to the next."""
+        """Whether no letter may be claimed; what a rejected run, or one of a campaign that somebody
+        paused, holds is left to the next.
+        """
         found = breaker.pause_of(self._connection, self._run)
-        if found is not None and found.rejected:
-            outbox.defer_open(self._connection, self._run, self._chunk, breaker.REJECTED)
+        is_held = holds.is_paused(self._connection, self._run.campaign.slug)
+        if is_held or (found is not None and found.rejected):
+            reason = holds.REASON if is_held else breaker.REJECTED
+            outbox.defer_open(self._connection, self._run, self._chunk, reason)
             self._rejected = True
         self._connection.commit()
-        return found is not None
+        return is_held or found is not None
 
     def _wait(self, seconds: float) -> None:
         self._connection.rollback()  # nothing is held while waiting

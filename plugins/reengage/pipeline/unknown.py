@@ -20,9 +20,11 @@ from sqlalchemy import Connection, text
 
 from reengage.errors import ReengageError, StoreError
 from reengage.keys import Keyring
+from reengage.pipeline import reported
 from reengage.pipeline.deposits import remove
 from reengage.pipeline.superseding import supersede
 from reengage.pipeline.traces import Trace
+from reengage.return_path import envid_of
 
 Verdict = Literal["sent", "refused"]
 DAYS = 3
@@ -49,11 +51,6 @@ class Unknown:
     """When it was last at work, by the store's clock."""
     days: int
     """Whole days since then."""
-
-    @property
-    def envid(self) -> str:
-        """By what the relay's notices name it."""
-        return self.letter_id.hex
 
 
 @dataclass(frozen=True)
@@ -94,11 +91,11 @@ def list_unknown(connection: Connection) -> list[Unknown]:
     ]
 
 
-def match(letters: Iterable[Unknown], traces: Iterable[Trace]) -> list[Finding]:
+def match(keyring: Keyring, letters: Iterable[Unknown], traces: Iterable[Trace]) -> list[Finding]:
     """What the traces say of these letters; letters without a trace are left out. Pure."""
     by_name: dict[str, Unknown] = {}
     for letter in letters:
-        by_name[letter.message_id] = by_name[letter.envid] = letter
+        by_name[letter.message_id] = by_name[envid_of(keyring, letter.letter_id)] = letter
     found: dict[UUID, list[Trace]] = {}
     for trace in traces:
         named = trace.letter if trace.letter.startswith("<") else trace.letter.lower()
@@ -122,7 +119,7 @@ def resolve(
             "UPDATE letter SET state = :state, reason = :reason, settled_at = clock_timestamp(),"
             " evidence = coalesce(evidence, '{}') || CAST(:said AS jsonb)"
             " WHERE letter_id = :letter_id AND state = 'unknown' AND rehearsal IS NULL"
-            " RETURNING patient, reason, evidence"
+            " RETURNING patient, reason, evidence, campaign, campaign_date"
         ),
         {
             "letter_id": letter_id,
@@ -136,6 +133,7 @@ def resolve(
             f"letter {letter_id} is not `unknown`, so there is nothing to resolve; look at"
             " `python -m reengage unknown list`"
         )
+    reported.forget(connection, moved.campaign, moved.campaign_date)
     if verdict == "refused":
         remove(connection, [letter_id])
     supersede(

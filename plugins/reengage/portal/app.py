@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
+import psycopg
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -27,7 +29,7 @@ from reengage.portal.desk import Desk
 from reengage.portal.guard import Guard
 from reengage.portal.pages import STATIC, Pages
 from reengage.portal.problems import PortalProblemError
-from reengage.portal.speech import page_response
+from reengage.portal.speech import page_response, peer_of
 
 HASHERS = max(1, os.cpu_count() or 1)
 """Answers that are hashed at once, 16 MiB each."""
@@ -58,6 +60,7 @@ def create_app(desk: Desk, pages: Pages) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(ReengageError, _on_trouble)
     app.add_exception_handler(SQLAlchemyError, _on_trouble)
+    app.add_exception_handler(psycopg.Error, _on_trouble)  # of a COPY, which is the driver's own
     return app
 
 
@@ -81,10 +84,21 @@ async def answer(request: Request, message_id: MessageId, body: bodies.Answer) -
     given = pickup.given(desk, body.birth_date, body.second)
     if given is None:
         raise problems.unusable()
-    sought = await _do(pickup.reserve, desk, message_id, _peer(request))
-    if not await _hashed(request, partial(pickup.matches, desk, message_id, given, sought)):
+    with _turn(request):  # before the answer is counted
+        # What fails here was not counted, and gives nothing back: or a fault of the store, which a
+        # crowd can bring about, would take back a wrong answer of before.
+        sought = await _do(pickup.reserve, desk, message_id, peer_of(request))
+        try:
+            look = partial(pickup.matches, desk, message_id, given, sought)
+            right = await _hashed(request, look)
+            session = await _do(pickup.admit, desk, message_id) if right else None
+        except PortalProblemError:  # locked meanwhile
+            raise
+        except Exception:  # a fault of ours is held against nobody
+            await _do(pickup.give_back, desk, message_id)
+            raise
+    if session is None:
         raise problems.not_opened(sought.left)
-    session = await _do(pickup.admit, desk, message_id)
     return bodies.Opened(
         session=session,
         minutes=pickup.SESSION_MINUTES,
@@ -102,7 +116,7 @@ async def ciphertext(request: Request, message_id: MessageId, token: Token) -> R
 @_letters.post("/report", status_code=202)
 async def report(request: Request, message_id: MessageId) -> Mapping[str, str]:
     """Say that the letter is not for who got the link: it is closed until somebody has looked."""
-    await _do(pickup.report, _desk(request), message_id, _peer(request))
+    await _do(pickup.report, _desk(request), message_id, peer_of(request))
     return {}
 
 
@@ -118,7 +132,9 @@ async def change(
 ) -> bodies.Standing:
     """Say how to be written to; it holds from the next claim on."""
     said = wanted.Wanted(**body.model_dump())
-    return bodies.Standing(**await _do(wanted.by_session, _desk(request), message_id, token, said))
+    peer = peer_of(request)
+    found = await _do(wanted.by_session, _desk(request), message_id, token, said, peer)
+    return bodies.Standing(**found)
 
 
 @_letters.post("/address", status_code=202)
@@ -126,7 +142,7 @@ async def address(
     request: Request, message_id: MessageId, token: Token, body: bodies.NewAddress
 ) -> Mapping[str, str]:
     """Name another address; a message to it asks for a confirmation first."""
-    peer = _peer(request)
+    peer = peer_of(request)
     await _do(wanted.ask_address, _desk(request), message_id, token, body.address, peer)
     return {}
 
@@ -162,25 +178,27 @@ def _desk(request: Request) -> Desk:
     return desk
 
 
-def _peer(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
 async def _do(work: Callable[..., T], *arguments: Any) -> T:
     """Work that waits for the store, in a thread."""
     return await run_in_threadpool(work, *arguments)
 
 
-async def _hashed(request: Request, work: Callable[[], T]) -> T:
-    """Work that takes a processor, a few at a time. Raises PortalProblemError: too many wait."""
+@contextmanager
+def _turn(request: Request) -> Iterator[None]:
+    """A place among those whose answers are looked at. Raises PortalProblemError: too many wait."""
     state = request.app.state
     if state.waiting >= WAITING:
-        raise PortalProblemError(503, "busy", 5)
+        raise problems.crowded()
     state.waiting += 1
     try:
-        return await asyncio.get_running_loop().run_in_executor(state.hashers, work)
+        yield
     finally:
         state.waiting -= 1
+
+
+async def _hashed(request: Request, work: Callable[[], T]) -> T:
+    """Work that takes a processor, a few at a time."""
+    return await asyncio.get_running_loop().run_in_executor(request.app.state.hashers, work)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
@@ -203,7 +221,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 async def _on_trouble(request: Request, error: Exception) -> Response:
-    """The store, the journal or the ledger cannot be written: nothing was done."""
+    """The store, the journal or the ledger cannot be written: what was asked is not finished. What
+    the journal has by then holds all the same, and saying it again finishes it.
+    """
     if request.url.path.startswith("/api/"):
         return JSONResponse({"problem": "server"}, 503, {"retry-after": "60"})
     return page_response(request, "trouble", 503)

@@ -35,6 +35,7 @@ HEADERS = {
     "x-robots-tag": "noindex, nofollow",
 }
 _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KINDS = frozenset({"m", "api", "opt-out", "confirm", "static", "health"})
 
 Scope = MutableMapping[str, Any]
@@ -87,7 +88,9 @@ class Guard:
                 await _problem(answer, 500, "server")
         finally:
             took = (perf_counter() - began) * 1000
-            log.info("%s %s %d %.0f ms", scope["method"], _kind(scope["path"]), status, took)
+            method = scope["method"]  # any word may be one
+            known = method if method in _METHODS else "other"
+            log.info("%s %s %d %.0f ms", known, _kind(scope["path"]), status, took)
 
 
 _OWN = frozenset(name for name, _ in _HEADERS) | {b"server"}

@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import UUID
 
 from reengage.errors import LetterError
-from reengage.mail.dkim_signature import SERVICE_HEADERS, dkim_signature
+from reengage.mail.service import signed
 from reengage.practice import Practice, is_address
 
 _WORDS = Path(__file__).with_name("mail_words")
@@ -55,7 +55,7 @@ def service_message(
     message["Message-ID"] = f"<portal.{mail_id.hex}@{practice.message_id_domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(words["text"].format_map(values), cte="quoted-printable")
-    return _signed(message.as_bytes(), service)
+    return signed(message, practice, service.dkim_key, service.now)
 
 
 def confirmation_link(practice: Practice, token: str) -> str:
@@ -63,17 +63,6 @@ def confirmation_link(practice: Practice, token: str) -> str:
     if practice.portal is None:
         raise LetterError("practice.yaml has no `portal`, to which a link should lead")
     return f"{practice.portal.url.removesuffix('m/')}confirm/{token}"
-
-
-def _signed(message: bytes, service: Service) -> bytes:
-    head, _, body = message.partition(b"\r\n\r\n")
-    fields = head.replace(b"\r\n ", b"\n ").replace(b"\r\n\t", b"\n\t").split(b"\r\n")
-    fields = [one.replace(b"\n", b"\r\n") for one in fields]
-    signature = dkim_signature(
-        fields, body, dkim=service.practice.dkim, date=service.now, key=service.dkim_key,
-        headers=SERVICE_HEADERS,
-    )  # fmt: skip
-    return b"\r\n".join([signature, *fields]) + b"\r\n\r\n" + body
 
 
 def _words(kind: str, language: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from reengage.portal import wanted
 from reengage.portal.desk import Desk
 from reengage.portal.problems import PortalProblemError
-from reengage.portal.speech import page_response
+from reengage.portal.speech import page_response, peer_of
 from reengage.portal.wanted import Wanted
 
 ONE_CLICK = "One-Click"
@@ -42,7 +42,7 @@ _FORMS: dict[str, Any] = {
 _HTML: dict[int | str, dict[str, Any]] = {
     code: {"description": text, "content": {"text/html": {}}}
     for code, text in ((200, "done"), (400, "nothing was marked"), (404, "no such link"),
-                       (503, "nothing was done, try again"))
+                       (429, "asked too often, try again"), (503, "not finished, try again"))
 }  # fmt: skip
 _HTML[200]["content"]["text/plain"] = {}
 router = APIRouter()
@@ -68,10 +68,10 @@ async def leave(request: Request, token: str) -> Response:
             return page_response(request, "opt_unclear", 400)
         found = await run_in_threadpool(
             wanted.by_link, desk, token, said, this_kind=this_kind,
-            channel="one_click" if one_click else "portal",
+            channel="one_click" if one_click else "portal", peer=peer_of(request),
         )  # fmt: skip
-    except PortalProblemError:
-        return page_response(request, "opt_unclear", 400)
+    except PortalProblemError as problem:
+        return _problem(request, problem)
     if not found:
         return page_response(request, "opt_unknown", 404)
     if one_click:
@@ -86,13 +86,25 @@ async def ask_address(request: Request, token: str) -> Response:
 
 
 @router.post("/confirm/{token}", response_class=Response, responses={
-    code: _HTML[code] for code in (200, 404, 503)
+    code: _HTML[code] for code in (200, 404, 429, 503)
 })  # fmt: skip
 async def confirm_address(request: Request, token: str) -> Response:
     """Who reads the mail of an address confirms it, and letters go there."""
     desk: Desk = request.app.state.desk
-    found = await run_in_threadpool(wanted.confirm_address, desk, token)
+    try:
+        found = await run_in_threadpool(wanted.confirm_address, desk, token, peer_of(request))
+    except PortalProblemError as problem:
+        return _problem(request, problem)
     return page_response(request, "confirmed" if found else "opt_unknown", 200 if found else 404)
+
+
+def _problem(request: Request, problem: PortalProblemError) -> Response:
+    """Of a form: a page, and when to come back."""
+    if problem.seconds is None:
+        return page_response(request, "opt_unclear", 400)
+    answered = page_response(request, "too_many", problem.status)
+    answered.headers["retry-after"] = str(problem.seconds)
+    return answered
 
 
 async def _form(request: Request) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ STATIC = {
 }
 SAID = {
     "opt_done": False, "opt_unknown": True, "opt_unclear": False, "confirmed": False,
-    "not_found": True, "trouble": True,
+    "not_found": True, "trouble": True, "too_many": True,
 }  # fmt: skip
 """Pages of one sentence -> whether they offer to call."""
 

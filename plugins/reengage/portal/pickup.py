@@ -4,26 +4,26 @@ A stranger with the link can annoy, never read: each wrong answer makes the next
 the fifth locks the letter until the practice reopens it, and an answer is counted before it is
 looked at, so that a thousand at once are one. All of it holds for any id of the right shape,
 whether such a letter exists, has expired or is locked: the same statements, the same slow hash, the
-same words. What differs, the incident and the message to
-the practice, is the keeper's work, later (keeper.py).
+same words. What differs, the incident and the message to the practice, is the keeper's work, later
+(keeper.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from ipaddress import IPv6Address, ip_address, ip_network
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from reengage.ledger.append import append
 from reengage.ledger.records import access
-from reengage.opt_outs import PATIENT
 from reengage.pipeline.deposits import open_deposit
 from reengage.portal import problems
 from reengage.portal.desk import Desk, new_token, token_digest
+from reengage.portal.pace import keep_pace
+from reengage.refusals import PATIENT
 from reengage.sealing.factor import Factor, comparable, is_right
 
 WAITS = (2, 10, 60, 300, 300)
@@ -31,9 +31,6 @@ WAITS = (2, 10, 60, 300, 300)
 MOST = 5
 """Wrong answers that lock a letter."""
 SESSION_MINUTES = 15
-PACE_SECONDS, PACE_MOST = 600, 60
-"""Requests of one address of the network that cost something, in ten minutes: a family behind one
-router, not a guesser of birth dates."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +102,12 @@ def admit(desk: Desk, message_id: str) -> str:
     return token
 
 
+def give_back(desk: Desk, message_id: str) -> None:
+    """The answer could not be looked at, or was right and a fault of ours kept it from opening."""
+    with desk.engine.begin() as connection:
+        connection.execute(text(desk.sql("give_back")), {"message_id": message_id})
+
+
 def release(desk: Desk, message_id: str, token: str) -> bytes:
     """The ciphertext, which the link's key opens; with its record in the ledger, or not at all.
 
@@ -146,15 +149,6 @@ def require_session(
     return Session(row.patient, row.recipient, row.language, row.moved)
 
 
-def keep_pace(desk: Desk, peer: str) -> None:
-    """Count a request, whatever becomes of it. Raises PortalProblemError: too many for now."""
-    said = {"address": _neighbourhood(desk, peer), "seconds": PACE_SECONDS}
-    with desk.engine.begin() as connection:
-        asked = connection.execute(text(desk.sql("pace")), said).scalar_one()
-    if asked > PACE_MOST:
-        raise problems.too_many(PACE_SECONDS)
-
-
 def note(
     desk: Desk,
     connection: Connection,
@@ -167,15 +161,3 @@ def note(
     said = {"patient": patient, "pseudonym_key": desk.keyring.pseudonym_key_name, **detail}
     record = access(actor=PATIENT, action=action, of=of, detail=said)
     append(connection, desk.keyring, [record])
-
-
-def _neighbourhood(desk: Desk, peer: str) -> str:
-    """A pseudonym of the address, another each day; of IPv6 the network that a home has."""
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        named = "none"
-    else:
-        wide = isinstance(address, IPv6Address) and address.ipv4_mapped is None
-        named = str(ip_network((address, 56), strict=False)) if wide else str(address)
-    return desk.keyring.pseudonym(f"peer/{datetime.now(UTC):%Y-%m-%d}", named)

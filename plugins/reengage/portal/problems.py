@@ -38,6 +38,16 @@ def too_many(seconds: int) -> PortalProblemError:
     return PortalProblemError(429, "busy", seconds)
 
 
+def enough(seconds: int) -> PortalProblemError:
+    """This letter has said how to be written to often enough for today."""
+    return PortalProblemError(429, "enough", seconds)
+
+
+def crowded() -> PortalProblemError:
+    """More answers wait to be looked at than this machine gets to soon; none was counted."""
+    return PortalProblemError(503, "crowded", 5)
+
+
 def no_session() -> PortalProblemError:
     """None, over, or of another letter."""
     return PortalProblemError(401, "session")

@@ -1,7 +1,8 @@
 """Server: the portal's process. Its page is on record in the ledger before it answers anybody.
 
-TLS with a certificate of its own, or, with `--behind-proxy`, whatever stands before it; plain HTTP
-to other machines is refused. A client that is slow with its headers is hung up on.
+TLS with a certificate of its own, or, with `--behind-proxy`, what stands before it; plain HTTP to
+other machines is refused. Nobody but a proxy that is named is believed who a request comes from. A
+client that is slow with its headers is hung up on.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from reengage.settings import PortalSettings
 
 HEADER_SECONDS = 10.0
 IDLE_SECONDS = 5
+WIDEST = {4: 8, 6: 32}
+"""Shortest prefix of a proxy's network, by version of IP."""
 PAGE = "portal/page"
 """Name of the page in the ledger's configuration records."""
 
@@ -41,15 +44,21 @@ class Address:
     port: int
     certificate: Path | None = None
     key: Path | None = None
-    behind_proxy: bool = False
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of the servers before it, whose `X-Forwarded-For` is believed."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigurationError for a proxy that is none, or nearly everybody."""
+        for one in self.proxies:
+            _require_proxy(one)
 
     def require_private(self) -> None:
         """Refuse to show letters and answers to the network. Raises ConfigurationError."""
-        if self.certificate or self.behind_proxy or _is_this_machine(self.host):
+        if self.certificate or self.proxies or _is_this_machine(self.host):
             return
         raise ConfigurationError(
             f"the portal would listen on {self.host} without TLS; give it --certificate and --key,"
-            " or say --behind-proxy where a server before it speaks TLS to patients"
+            " or name the server before it that speaks TLS to patients: --behind-proxy ADDRESS"
         )
 
 
@@ -82,7 +91,8 @@ def serve(settings: PortalSettings, address: Address) -> None:
             backlog=1024,
             ssl_certfile=address.certificate,
             ssl_keyfile=address.key,
-            proxy_headers=True,
+            proxy_headers=bool(address.proxies),
+            forwarded_allow_ips=list(address.proxies),  # never what the environment says
         )
     ).run()
 
@@ -138,6 +148,20 @@ class PatientProtocol(H11Protocol):
         self._deadline = None
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()
+
+
+def _require_proxy(name: str) -> None:
+    """An address or a network; of one as wide as `*` anybody could say who they are."""
+    try:
+        network = ipaddress.ip_network(name)  # 10.0.0.5/8 is none to uvicorn, which believes nobody
+    except ValueError:
+        network = None
+    if network is None or network.prefixlen < WIDEST[network.version]:
+        raise ConfigurationError(
+            f"--behind-proxy {name}: expected the address of the server that stands before the"
+            " portal, or its network (at most a /8, of IPv6 a /32); whoever is believed says from"
+            " where a request comes, and by that guesses are counted"
+        )
 
 
 def _is_this_machine(host: str) -> bool:

@@ -27,6 +27,11 @@ def language_of(chosen: str | None, accepted: str) -> str:
     return best if quality > 0 else LANGUAGES[0]
 
 
+def peer_of(request: Request) -> str:
+    """Address of the network that the request comes from; a trusted proxy's word counts."""
+    return request.client.host if request.client else ""
+
+
 def page_response(request: Request, name: str, status: int = 200) -> Response:
     """A page in the reader's language."""
     pages: Pages = request.app.state.pages

@@ -19,7 +19,8 @@ from reengage.opt_outs import find_link, tell
 from reengage.pipeline.wishes import seal_address
 from reengage.portal import problems
 from reengage.portal.desk import Desk, new_token, token_digest
-from reengage.portal.pickup import Session, keep_pace, require_session
+from reengage.portal.pace import count_today, keep_pace, keep_pace_of
+from reengage.portal.pickup import Session, require_session
 from reengage.practice import is_address
 from reengage.refusals import Kind, purpose_scope
 
@@ -27,6 +28,10 @@ LANGUAGES = ("en", "es")
 PURPOSES = ("treatment", "own_service", "education", "marketing")
 AUTHORIZATIONS = ("email", "marketing", "part2")
 ADDRESSES_A_DAY = 3
+CONFIRM_DAYS = 3
+"""For which the message to a new address can be answered."""
+STOPS = ("opt_out", "restriction")
+"""Kinds of which a second saying adds nothing: they are never too many (EML-26)."""
 Channel = Literal["portal", "one_click"]
 Said = list[tuple[Kind, str | None]]
 
@@ -64,37 +69,44 @@ class Wanted:
         return found
 
 
-def by_session(desk: Desk, message_id: str, token: str, wanted: Wanted) -> dict[str, Any]:
+def by_session(
+    desk: Desk, message_id: str, token: str, wanted: Wanted, peer: str
+) -> dict[str, Any]:
     """Write it down for the session's patient; gives how things stand.
 
-    Raises PortalProblemError.
+    Raises PortalProblemError; of one that asked too often, what stops letters is written down.
     """
     said = wanted.said(desk)
-    with desk.engine.begin() as connection:
+    keep_pace(desk, peer)
+    with desk.engine.connect() as connection:
         session = require_session(desk, connection, message_id, token)
-        if wanted.address_on_file and session.moved:
-            raise problems.unusable("unavailable")
-        if said:
-            _tell(desk, connection, session.patient, said, "portal")
-        return _standing(desk, connection, session)
+    if wanted.address_on_file and session.moved:
+        raise problems.unusable("unavailable")
+    _tell_stops_first(desk, session.patient, said, "portal", by=message_id)
+    return standing(desk, message_id, token)
 
 
-def by_link(desk: Desk, token: str, wanted: Wanted, *, this_kind: bool, channel: Channel) -> bool:
+def by_link(
+    desk: Desk, token: str, wanted: Wanted, *, this_kind: bool, channel: Channel, peer: str
+) -> bool:
     """The same for whom a letter's opt-out link speaks for; `this_kind` = its own campaign.
 
-    Gives whether the link is one of ours. Raises PortalProblemError for where letters go.
+    Gives whether the link is one of ours. Raises PortalProblemError for where letters go, and for
+    one that asked too often; what stops letters is written down then, too. One click is not counted
+    by its address of the network: a provider's servers click for all of its readers.
     """
     if wanted.address_on_file:
         raise problems.unusable()
     said = wanted.said(desk)
-    with desk.engine.begin() as connection:
+    if channel != "one_click":
+        keep_pace(desk, peer)
+    with desk.engine.connect() as connection:
         link = find_link(connection, token, desk.settings.now())
-        if link is None:
-            return False
-        if this_kind:
-            said.insert(0, ("opt_out", link.campaign))
-        if said:
-            _tell(desk, connection, link.patient, said, channel)
+    if link is None:
+        return False
+    if this_kind:
+        said.insert(0, ("opt_out", link.campaign))
+    _tell_stops_first(desk, link.patient, said, channel, by=token)
     return True
 
 
@@ -121,27 +133,39 @@ def ask_address(desk: Desk, message_id: str, token: str, address: str, peer: str
         session = require_session(desk, connection, message_id, token)
         if session.moved:
             raise problems.unusable("unavailable")
-        patient = session.patient
-        new = connection.execute(
-            text(desk.sql("ask_address")),
-            {
-                "patient": patient,
-                "recipient": desk.keyring.pseudonym("recipient", address.casefold()),
-                "instead_of": _on_file(desk, connection, session),
-                "sealed": seal_address(desk.keyring, patient, address),
-                "token": digest,
-                "language": session.language,
-                "most": ADDRESSES_A_DAY,
-            },
-        ).one_or_none()
-        if new is not None:
-            queue(desk, connection, "confirm_address", {
-                "to": address, "language": session.language, "token": secret,
-            })  # fmt: skip
+        named = {
+            "patient": session.patient,
+            "recipient": desk.keyring.pseudonym("recipient", address.casefold()),
+        }
+        if not _may_ask(desk, connection, named):
+            return
+        connection.execute(text(desk.sql("ask_address")), {
+            **named, "instead_of": _on_file(desk, connection, session), "token": digest,
+            "sealed": seal_address(desk.keyring, session.patient, address),
+            "language": session.language,
+        })  # fmt: skip
+        queue(desk, connection, "confirm_address", {
+            "to": address, "language": session.language, "token": secret,
+        })  # fmt: skip
 
 
-def confirm_address(desk: Desk, token: str) -> bool:
-    """Who reads the mail of an address says that it is theirs; gives whether the link was good."""
+def _may_ask(desk: Desk, connection: Connection, named: Mapping[str, str]) -> bool:
+    """Whether a message is due to this address. Whatever was named before and not confirmed cannot
+    be any more, also where it is not: it may have been mistyped, and be a stranger's.
+    """
+    connection.execute(text(desk.sql("alone")), {"patient": named["patient"]})
+    connection.execute(text(desk.sql("withdraw_addresses")), named)
+    if connection.execute(text(desk.sql("asked_just_now")), named).scalar_one():
+        return False
+    return count_today(desk, connection, "asked", named["patient"]) <= ADDRESSES_A_DAY
+
+
+def confirm_address(desk: Desk, token: str, peer: str) -> bool:
+    """Who reads the mail of an address says that it is theirs; gives whether the link was good.
+
+    Raises PortalProblemError: too many from that address of the network.
+    """
+    keep_pace(desk, peer)
     with desk.engine.begin() as connection:
         row = connection.execute(
             text(desk.sql("confirm_address")), {"token": token_digest(token)}
@@ -162,6 +186,22 @@ def queue(desk: Desk, connection: Connection, kind: str, content: Mapping[str, s
         text("INSERT INTO portal_mail (kind, sealed) VALUES (:kind, :sealed)"),
         {"kind": kind, "sealed": sealed},
     )
+
+
+def _tell_stops_first(desk: Desk, patient: str, said: Said, channel: Channel, *, by: str) -> None:
+    """Write down what stops letters, then the rest, which is counted by the letter it comes by.
+
+    Raises PortalProblemError where that was too often: nobody who used the day up, the patient or
+    whoever has the link, keeps an opt-out from holding.
+    """
+    stops = [one for one in said if one[0] in STOPS]
+    if stops:
+        with desk.engine.begin() as connection:
+            _tell(desk, connection, patient, stops, channel)
+    if rest := [one for one in said if one[0] not in STOPS]:
+        keep_pace_of(desk, by)
+        with desk.engine.begin() as connection:
+            _tell(desk, connection, patient, rest, channel)
 
 
 def _tell(desk: Desk, connection: Connection, patient: str, said: Said, channel: Channel) -> None:

@@ -45,9 +45,9 @@ class Effects:
         if verdict in ("hard", "soft"):
             assert judged is not None  # noqa: S101 - a bounce was judged
             if suppression := self._of_bounce(letter, judged):
-                records.append(self._suppress(suppression))
+                records += self._suppress(suppression)
         elif verdict == "complaint":
-            records.append(self._suppress(self._of_complaint(letter)))
+            records += self._suppress(self._of_complaint(letter))
         if letter.state == "unknown":
             records.append(self._resolve(letter, kind, judged, signed))
         if verdict in ("hard", "soft") and judged is not None:
@@ -103,9 +103,14 @@ class Effects:
         ).scalar_one()
         return found
 
-    def _suppress(self, one: Suppression) -> Record:
-        path = self.settings.suppressions_path
-        suppressions.record(self.connection, path, [one])
+    def _suppress(self, one: Suppression) -> list[Record]:
+        """One record where this message wrote it: the same news again, by another, is none.
+
+        Also where the journal had its line before: whoever died after that has recorded nothing.
+        """
+        suppressions.record(self.connection, self.settings.suppressions_path, [one])
+        if not self._wrote(one):
+            return []
         detail: dict[str, Any] = {
             "suppression": str(one.suppression_id), "reason": one.reason, "letter":
             str(one.letter_id), "evidence": one.evidence, "status": one.status,
@@ -113,7 +118,15 @@ class Effects:
             "expires_at": one.expires_at.isoformat() if one.expires_at else None,
             "pseudonym_key": self.keyring.pseudonym_key_name,
         }  # fmt: skip
-        return access(actor=ACTOR, action="suppressed", of="suppression", detail=detail)
+        return [access(actor=ACTOR, action="suppressed", of="suppression", detail=detail)]
+
+    def _wrote(self, one: Suppression) -> bool:
+        """Whether the suppression rests on this message, which nobody has taken before."""
+        found = self.connection.execute(
+            text("SELECT evidence FROM suppression WHERE suppression_id = :id"),
+            {"id": one.suppression_id},
+        ).scalar_one()
+        return bool(found == self.item)
 
     def _resolve(self, letter: Returned, kind: str, judged: Judged | None, signed: bool) -> Record:
         """Whoever can name the letter has had it: it was sent. Never `refused` by itself."""

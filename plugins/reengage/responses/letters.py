@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from reengage.keys import Keyring
 from reengage.responses.recognise import Names
-from reengage.return_path import letter_of
+from reengage.return_path import letter_of, letter_of_envid
 
 Doubt = Literal["unnamed", "contradictory", "not_out", "under_way"]
 
@@ -42,7 +42,7 @@ def find_letter(connection: Connection, keyring: Keyring, names: Names) -> Retur
     `not_out`: one that we do not hold for sent. `under_way`: its outcome is not settled yet; ask
     again later.
     """
-    ids = [UUID(one) for one in names.envids]
+    ids = [found for one in names.envids if (found := letter_of_envid(keyring, one))]
     ids += [found for one in names.return_paths if (found := letter_of(keyring, one))]
     rows = connection.execute(
         text(

@@ -30,6 +30,7 @@ from reengage.responses.letterbox import (
     text_of,
 )
 from reengage.responses.notice import Report, is_json_notice, reports_of
+from reengage.return_path import ENVID
 
 Kind = Literal["complaint", "opt_out", "bounce", "auto_reply", "reply"]
 NAMES = 20
@@ -61,7 +62,6 @@ class Recognised:
 
 _TOKEN = re.compile(r"(?<![a-z2-7])[a-z2-7]{32}(?![a-z2-7])")
 _UNSUBSCRIBE = re.compile(r"\bunsubscribe\b", re.IGNORECASE)
-_ENVID = re.compile(r"[0-9a-f]{32}")
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9._+-]{1,128}@[A-Za-z0-9.-]{1,255}>")
 _MAILER = re.compile(
     r"mailer-?daemon|mail(?:er)? delivery|delivery (?:sub)?system|\bpostmaster\b|^<>$|"
@@ -201,7 +201,7 @@ def _names(message: Message, content: bytes) -> Names:
 
 def _envids(said: str) -> list[str]:
     found = re.findall(r"^original-envelope-id[ \t]*:[ \t]*(\S+)", said, re.I | re.M)
-    return [one.lower() for one in found if _ENVID.fullmatch(one.lower())]
+    return [one.lower() for one in found if ENVID.fullmatch(one.lower())]
 
 
 def _own_id(text: str) -> list[str]:

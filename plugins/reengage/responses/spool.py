@@ -25,6 +25,7 @@ from reengage.responses.diagnosis import STATUS, diagnose
 from reengage.responses.maildir import read_file
 from reengage.responses.notice import Action, Report
 from reengage.responses.recognise import Names, Recognised
+from reengage.return_path import ENVID
 
 OCTETS = 64 * 1024
 OLDEST = timedelta(days=7)
@@ -138,11 +139,7 @@ def _recognised(body: Mapping[str, Any]) -> Recognised | None:
     """The event's body; None for a type that says nothing here."""
     letter = body["letter"]
     names = Names(
-        tuple(
-            one
-            for one in [str(letter.get("envid", "")).lower()]
-            if re.fullmatch("[0-9a-f]{32}", one)
-        ),
+        tuple(one for one in [str(letter.get("envid", "")).lower()] if ENVID.fullmatch(one)),
         tuple(one for one in [str(letter.get("message_id", ""))] if one.startswith("<")),
     )
     if body["type"] == "complained":

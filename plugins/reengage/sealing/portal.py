@@ -57,7 +57,7 @@ class Deposit:
 
 def deposit(page: Page) -> Deposit:
     """`page`, sealed under a new key and for a new message id of 128 bits."""
-    message_id, key = _text(secrets.token_bytes(16)), secrets.token_bytes(KEY_BYTES)
+    message_id, key = _new_id(), secrets.token_bytes(KEY_BYTES)
     plaintext = json.dumps(asdict(page), ensure_ascii=False).encode()
     plaintext += b" " * (-len(plaintext) % BLOCK)
     nonce = secrets.token_bytes(NONCE_BYTES)
@@ -84,6 +84,15 @@ def key_of(link: str, *, portal_url: str) -> tuple[str, bytes] | None:
     if not link.startswith(portal_url) or not _ID.fullmatch(message_id):
         return None
     return (message_id, base64.urlsafe_b64decode(key + "=")) if _KEY.fullmatch(key) else None
+
+
+def _new_id() -> str:
+    """128 random bits, drawn anew where the text would begin with a dash: who gives the id to a
+    command line gives no option (`portal reopen`).
+    """
+    while (drawn := _text(secrets.token_bytes(16))).startswith("-"):
+        pass
+    return drawn
 
 
 def _bound_to(message_id: str) -> bytes:

@@ -43,6 +43,18 @@
     throw { word: said.problem || "server", seconds: said.seconds };
   }
 
+  // A server that has too many answers to look at counted none of them: it is asked again.
+  async function askPatiently(path, options) {
+    for (let tries = 0; ; tries += 1) {
+      try {
+        return await ask(path, options);
+      } catch (problem) {
+        if (problem.word !== "crowded" || tries === 3) throw problem;
+        await new Promise((later) => { setTimeout(later, problem.seconds * 1000); });
+      }
+    }
+  }
+
   // ----- unlocking
 
   const octets = (text) =>
@@ -76,7 +88,12 @@
       const name = node.tagName.toUpperCase();
       if (DROPPED.has(name) || /display:\s*none/.test(node.getAttribute("data-style") || "")) continue;
       const kept = name === "H1" ? "H2" : name;
-      if (!KEPT.has(kept)) { copy(node, into); continue; }
+      if (!KEPT.has(kept)) {  // of a table, which e-mail needs, the cells remain as paragraphs
+        const cell = name === "TD" ? document.createElement("DIV") : into;
+        copy(node, cell);
+        if (cell !== into && cell.textContent.trim()) into.append(cell);
+        continue;
+      }
       const made = document.createElement(kept);
       const leads = kept === "A" ? node.getAttribute("href") || "" : "";
       if (LINKS.test(leads)) { made.href = leads; made.rel = "noreferrer noopener"; made.target = "_blank"; }
@@ -176,7 +193,7 @@
     byId("opening").textContent = byId("opening").dataset.text;
     try {
       session = null;
-      session = (await (await ask("sessions", { method: "POST", body })).json()).session;
+      session = (await (await askPatiently("sessions", { method: "POST", body })).json()).session;
       const sealed = new Uint8Array(await (await ask("ciphertext")).arrayBuffer());
       const page = await unlock(sealed);
       byId("ask-form").reset();
@@ -299,10 +316,11 @@
   byId("address-form").addEventListener("submit", sendAddress);
   byId("address-on-file").addEventListener("click", () => save({ address_on_file: true }));
   for (const button of document.querySelectorAll("[data-report]")) button.addEventListener("click", report);
-  // The other language is another page: the key goes with it, in the fragment as before.
+  // The other language is another page: the key goes with it, in the fragment as before, and stays
+  // behind in no entry of the history.
   byId("other-language").addEventListener("click", (event) => {
     event.preventDefault();
-    location.assign(event.currentTarget.getAttribute("href") + (key ? `#${key}` : ""));
+    location.replace(event.currentTarget.getAttribute("href") + (key ? `#${key}` : ""));
   });
   window.addEventListener("hashchange", () => {
     if (location.hash.length > 20) location.reload();

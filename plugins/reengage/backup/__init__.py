@@ -1,0 +1,1 @@
+"""Backup: a store that is lost comes back, and nothing that was said or done since is undone."""

@@ -1,0 +1,188 @@
+"""Asking: how a task asks a person in Airflow, the one way there is, and what the answer means.
+
+The task waits in `awaiting_input`, holds no worker, and goes on in the same try with the answer, as
+Airflow's own ApprovalOperator does. Who may answer is Airflow's to decide (the role needs to edit
+the DAG and its required actions); a practice may narrow it by name (`approvers`). Nobody's answer
+is a no, and so is a yes that nobody's name is on: nothing is ever approved by a timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from uuid import UUID
+
+from airflow.sdk import Param
+from airflow.sdk.exceptions import TaskAwaitingInput
+
+from reengage.errors import StoreError
+from reengage.grounds import LONGEST_GROUND, tidy
+from reengage.notifiers import tell_question
+from reengage.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+APPROVE, REJECT = "Approve", "Reject"
+"""In the words of Airflow's own ApprovalOperator."""
+NO_REASON = "no reason given"
+
+
+class Asked(Protocol):
+    """What a person is asked."""
+
+    @property
+    def subject(self) -> str:
+        """One line."""
+
+    @property
+    def body(self) -> str:
+        """Markdown."""
+
+    @property
+    def patience(self) -> timedelta:
+        """How long an answer is waited for."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What somebody said."""
+
+    approved: bool
+    by: str
+    """Name of the Airflow user; empty = nobody answered in time."""
+    reason: str | None
+    """In words that may be kept for good; None = none was given, or one that names somebody."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A room could not go on without a person."""
+
+    question: Any
+
+
+def ask(
+    ti_id: UUID, question: Asked, resumed: Mapping[str, Any], *, wants_reason: bool = False
+) -> NoReturn:
+    """Wait for a person; `execute_complete` gets the answer and `resumed`.
+
+    Raises TaskAwaitingInput. Airflow keeps the text of a try's first question: another one needs
+    another try.
+    """
+    from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+    upsert_hitl_detail(
+        ti_id=ti_id,
+        options=[APPROVE, REJECT],
+        subject=question.subject,
+        body=question.body,
+        defaults=[REJECT],  # taken when nobody answers in time
+        params={"reason": _reason()} if wants_reason else {},  # Airflow refuses None
+    )
+    raise TaskAwaitingInput(
+        method_name="execute_complete", kwargs=dict(resumed), timeout=question.patience
+    )
+
+
+def answer_of(event: Mapping[str, Any]) -> Answer:
+    """The answer as Airflow hands it over, which has not looked at what was typed."""
+    who = event.get("responded_by_user") or {}
+    by = str(who.get("name") or who.get("id") or "")
+    said = (event.get("params_input") or {}).get("reason")
+    reason = tidy(said) if isinstance(said, str) else None
+    return Answer(bool(by) and event.get("chosen_options") == [APPROVE], by, reason)
+
+
+def _reason() -> dict[str, Any]:
+    return dict(
+        Param(
+            "",
+            type="string",
+            title="Reason",
+            minLength=3,
+            maxLength=LONGEST_GROUND,
+            description="What you looked at, for whoever asks later: it is kept for good, so name"
+            " no patient, address or record number.",
+        ).serialize()
+    )
+
+
+class AsksForApproval:
+    """A task whose room may find that a person has to approve first. Comes before RoomOperator."""
+
+    log: Any
+    task_id: str
+    _answered: tuple[dict[str, str], Answer] | None = None
+    _context: Any = None
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], things: dict[str, str]
+    ) -> Any:
+        """Go on with the answer about these things: name -> SHA-256."""
+        self._answered = (things, answer_of(event))
+        return self._corridor(context)  # type: ignore[attr-defined]
+
+    def asking(
+        self, settings: Settings, context: Context, run_id: UUID, work: Callable[[], Any]
+    ) -> Any:
+        """What `work` gives, or Waiting. Raises RefusedError where somebody said no."""
+        from reengage.pipeline.question import UnapprovedError
+
+        self._context = context
+        if self._answered is not None:
+            self._record(settings, run_id, *self._answered)
+        try:
+            return work()
+        except UnapprovedError as error:
+            question = error.question
+        if self._answered is not None and self._answered[0] != question.things:
+            raise StoreError(
+                "what is to be approved has changed while it was asked about; the next try asks"
+            )
+        return Waiting(question)
+
+    def waits(self, result: Any) -> bool:
+        """The room will be opened again in this try."""
+        return isinstance(result, Waiting)
+
+    def shown(self, result: Any) -> Any:
+        """Counts and ids only, once there is nothing to ask."""
+        if isinstance(result, Waiting):
+            question = result.question
+            self.log.warning("%s\n%s", question.subject, question.body)
+            tell_question(self._context, self.task_id, question.subject)
+            ask(
+                self._context["ti"].id,
+                question,
+                {"things": dict(question.things)},
+                wants_reason=True,
+            )
+        return result
+
+    def _record(
+        self, settings: Settings, run_id: UUID, things: dict[str, str], answer: Answer
+    ) -> None:
+        """Record the answer, if it is one: else the same question is asked again."""
+        from reengage.pipeline import approvals
+        from reengage.pipeline.question import NOBODY
+
+        if answer.by and not approvals.may_answer(settings, answer.by):
+            approvals.turned_away(settings, answer.by, things, run_id)
+            self.log.warning("%s answered, who is no approver of practice.yaml", answer.by)
+            return
+        if answer.approved and answer.reason is None:
+            self.log.warning(
+                "a yes needs a reason of 3 to %d characters, naming nobody", LONGEST_GROUND
+            )
+            return
+        approvals.answer(
+            settings,
+            things,
+            "approved" if answer.approved else "rejected",
+            by=answer.by or NOBODY,
+            reason=answer.reason or NO_REASON,
+            run_id=run_id,
+        )

@@ -1,0 +1,132 @@
+"""The page of a campaign: who came back and how sure that is, its runs, letters and gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import HTTPException, Response
+from fastapi.responses import HTMLResponse
+
+from reengage.campaigns import Campaign
+from reengage.reports import campaign_tables as tables
+from reengage.reports import exports, funnels, returns, returns_tables, runs
+from reengage.reports.asked import Asked
+from reengage.reports.files import campaigns_of
+from reengage.reports.problems import BadQueryError
+from reengage.reports.render import page
+from reengage.reports.returns import HORIZON, Told
+from reengage.reports.runs import MODES, RunRow
+from reengage.reports.tables import Table
+from reengage.reports.visit import Visit
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a page or an export of a campaign is made of."""
+
+    campaign: Campaign
+    told: Told | None
+    horizon: int
+    rows: list[RunRow]
+    kept: dict[Any, Any]
+    back: Table
+
+
+def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
+    """The page. `month` and `days` choose what is told of the outcomes."""
+    found = _found(visit, slug, asked, "opened")
+    small = visit.visitor.sees_small_counts
+    rows = found.rows
+    counted = next((c for row in rows if (c := funnels.counted(visit, row.run_id))), None)
+    shown = funnels.shown(counted.funnel, small=small) if counted else None
+    by_run = {run_id: funnels.shown(one, small=small) for run_id, one in found.kept.items()}
+    failed, held = tables.gates_tables(rows)
+    asked_about, given = tables.consent(shown) if shown else (None, None)
+    return page(
+        visit.request, visit.visitor, "campaign.html", found.campaign.title,
+        here="overview",
+        campaign=found.campaign,
+        latest=next((row for row in rows if row.extracted_at), None),
+        shown=shown,
+        funnel=tables.funnel_table(shown) if shown else None,
+        funnel_chart=tables.funnel_bars(shown) if shown else None,
+        consent_asked=asked_about,
+        consent_given=given,
+        consent=tables.share_of(given, asked_about) if shown else None,  # type: ignore[arg-type]
+        runs=tables.runs_table(rows, by_run),
+        modes=MODES,
+        chart=tables.runs_chart(rows, by_run),
+        back=found.back,
+        gates=failed,
+        gates_held=held,
+        exports=exports.FORMATS,
+        **_outcomes(found.told, found.horizon),
+    )  # fmt: skip
+
+
+def _outcomes(told: Told | None, horizon: int) -> dict[str, Any]:
+    """What the template needs of who came back."""
+    if told is None:
+        return {"told": None}
+    answer = told.of_month(horizon)
+    newest = told.reports[0]
+    experiment = newest.experiment
+    return {
+        "told": told,
+        "horizon": horizon,
+        "answer": answer,
+        "spoken": returns_tables.spoken(answer),
+        "answer_chart": returns_tables.answer_chart(answer),
+        "outcomes": [returns_tables.outcome_table(one) for one in told.reports],
+        "effects": [returns_tables.effect_table(one) for one in told.reports if one.effects],
+        "curve": returns_tables.curve_table(newest),
+        "curve_chart": returns_tables.curve_chart(newest),
+        "slices": returns_tables.slice_tables(told),
+        "variants": returns_tables.variants_table(experiment) if experiment else None,
+        "variants_said": returns_tables.variants_verdict(experiment) if experiment else None,
+    }
+
+
+def campaign_export(visit: Visit, slug: str, asked: Asked, form: str) -> Response:
+    """Who came back, or the runs, as CSV or Parquet; the page's tables as PDF."""
+    if form not in exports.FORMATS:
+        raise HTTPException(404)
+    found = _found(visit, slug, asked, "exported", form)
+    small = visit.visitor.sees_small_counts
+    by_run = {run_id: funnels.shown(one, small=small) for run_id, one in found.kept.items()}
+    lines, said, when = [], [], ""
+    if told := found.told:
+        answer = returns_tables.spoken(told.of_month(found.horizon))
+        when, said = f"-{told.month.value}", [f"{answer.heading}.", *answer.sentences]
+        lines = [returns_tables.outcome_table(one) for one in told.reports]
+        lines += [returns_tables.effect_table(one) for one in told.reports if one.effects]
+        lines += [returns_tables.curve_table(told.reports[0]), *returns_tables.slice_tables(told)]
+    lines += [tables.runs_table(found.rows, by_run), found.back]
+    title = found.campaign.title + (f", {told.month.name}" if told else "")
+    return exports.download(lines, form, slug + when, title, said)
+
+
+def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None = None) -> Found:
+    one = next((c for c in campaigns_of(visit.settings.home)[0] if c.slug == slug), None)
+    if one is None:
+        raise HTTPException(404)
+    month = asked.month("month")
+    horizon = asked.number("days")
+    now = visit.settings.now()
+    today: date = now.astimezone(ZoneInfo(one.time_zone)).date()
+    with visit.reporting() as connection:
+        told = returns.read(connection, slug, today, month, horizon or HORIZON)
+    if month is not None and told is None:
+        raise BadQueryError("month: there is no report of that month; choose another")
+    if told and horizon is not None and horizon not in told.horizons:
+        raise BadQueryError("days: expected one of the horizons that the page offers")
+    visit.record({"campaign": slug, "month": month, "as": form}, action=action)
+    small = visit.visitor.sees_small_counts
+    with visit.reading() as connection:
+        rows = runs.recent(connection, slug, tables.DAYS)
+        kept = funnels.kept(connection, [row.run_id for row in rows])
+        back = tables.came_back(connection, visit.settings.home, slug, now, small=small)
+    return Found(one, told, horizon or HORIZON, rows, kept, back)

@@ -1,0 +1,131 @@
+"""Funnels: a run's funnel as its visitor may see it, from what was kept when the run was settled.
+
+The counts are those of `python -m reengage report`. An analyst's funnel hides small counts, and one
+that is hidden anywhere is hidden everywhere on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from reengage.pipeline import reported
+from reengage.report import Funnel, funnel_of
+from reengage.reports.cells import HIDDEN, Count, alone, parts, total
+from reengage.reports.visit import Visit
+
+_LEFT = ("sent", "unknown", "rehearsed")
+"""States of letters that are counted by their seal."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A funnel; every count may be hidden."""
+
+    living: Count
+    inactive: Count
+    candidates: Count
+    excluded: Mapping[str, Count]
+    excluded_total: Count
+    eligible: Count
+    rest: Mapping[str, Count]
+    """What became of the eligible: `held_out`, the outcomes, `rehearsed`, `pending`."""
+    seals: Mapping[str, Count]
+    quality: Mapping[str, Count]
+    hides: bool
+    """Whether anything is hidden."""
+
+
+def shown(funnel: Funnel, *, small: bool) -> Shown:
+    """The funnel as it is, or, without `small`, with what is too small hidden. Pure."""
+    rest = {"held_out": funnel.held_out, **funnel.outcomes}
+    rest |= {"rehearsed": funnel.rehearsed, "pending": funnel.pending}
+    if small:
+        return Shown(
+            funnel.living, funnel.inactive, funnel.candidates, funnel.excluded,
+            sum(funnel.excluded.values()), funnel.eligible, rest, funnel.seals, funnel.quality,
+            hides=False,
+        )  # fmt: skip
+    return _hiding(funnel, rest)
+
+
+def _hiding(funnel: Funnel, rest: Mapping[str, int]) -> Shown:
+    whole = {**{f"excluded {code}": n for code, n in funnel.excluded.items()}, "": funnel.eligible}
+    top = parts(whole)
+    below = parts(rest, total_hidden=top[""] is HIDDEN)
+    if total(rest, below) is HIDDEN and top[""] is not HIDDEN:
+        # All of them together would say what each of them hides.
+        top = parts(whole, hide=[""])
+        below = parts(rest, total_hidden=True)
+    candidates = total(whole, top)
+    excluded = {code: top[f"excluded {code}"] for code in funnel.excluded}
+    hidden = HIDDEN in excluded.values()
+    gives_away = top[""] is HIDDEN or (candidates is HIDDEN and hidden)
+    seals = parts(funnel.seals, total_hidden=any(below[state] is HIDDEN for state in _LEFT))
+    quality: dict[str, Count] = {
+        code: HIDDEN if excluded.get(code) is HIDDEN else alone(n)
+        for code, n in funnel.quality.items()
+    }
+    counts = [candidates, *top.values(), *below.values(), *seals.values(), *quality.values()]
+    living, inactive = alone(funnel.living), alone(funnel.inactive)
+    return Shown(
+        living, inactive, candidates, excluded,
+        HIDDEN if gives_away else sum(funnel.excluded.values()), top[""], below, seals, quality,
+        hides=HIDDEN in (living, inactive, *counts),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a run comes to."""
+
+    funnel: Funnel
+    transport: list[dict[str, Any]]
+
+
+def counted(visit: Visit, run_id: UUID) -> Counted | None:
+    """What was kept of the run, or, where nothing is, what there is to count of it now.
+
+    A run that has ended is kept then, so that this happens once. None where nothing was extracted.
+    """
+    with visit.reading() as connection:
+        found = _kept(connection, [run_id]).get(run_id)
+        if found is not None:
+            return found
+        finished = connection.execute(
+            text("SELECT finished_at IS NOT NULL FROM run WHERE run_id = :r"), {"r": run_id}
+        ).scalar_one_or_none()
+    home = visit.settings.home
+    if finished:
+        with visit.store.begin() as connection:
+            reported.keep(connection, home, run_id)
+            return _kept(connection, [run_id]).get(run_id)
+    with visit.reading() as connection:
+        funnel = reported.counted(connection, home, run_id)
+        if funnel is None:
+            return None
+        return Counted(_funnel(funnel), reported.transport(connection, home, run_id))
+
+
+def kept(connection: Connection, run_ids: list[UUID]) -> dict[UUID, Funnel]:
+    """What was kept of these runs; those of which nothing is are left out."""
+    return {run_id: one.funnel for run_id, one in _kept(connection, run_ids).items()}
+
+
+def _kept(connection: Connection, run_ids: list[UUID]) -> dict[UUID, Counted]:
+    found = connection.execute(
+        text("SELECT run_id, funnel, transport FROM run_report WHERE run_id = ANY(:runs)"),
+        {"runs": run_ids},
+    )
+    return {row.run_id: Counted(_funnel(row.funnel), row.transport) for row in found}
+
+
+def _funnel(said: Mapping[str, Any]) -> Funnel:
+    as_of = date.fromisoformat(said["as_of"])
+    return funnel_of(SimpleNamespace(**{**said, "as_of": as_of, "seconds": {}}))

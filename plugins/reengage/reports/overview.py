@@ -1,0 +1,206 @@
+"""Overview: what each campaign's last run came to, how letters fare, and what needs a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection, text
+
+from reengage.campaigns import Campaign
+from reengage.report import Funnel
+from reengage.reports import charts, funnels, runs
+from reengage.reports.cells import HIDDEN, Count, parts, total
+from reengage.reports.files import campaigns_of
+from reengage.reports.render import page
+from reengage.reports.runs import MODES, RunRow
+from reengage.reports.tables import Link, Table, Tone, table
+from reengage.reports.visit import Visit
+from reengage.vendors import load_vendors
+from reengage.vendors.standing import days_left, level_of
+
+DAYS = 30
+"""Days of a campaign that the trend shows."""
+_OFFERED = ("sent", "refused", "deferred", "unknown")
+"""What became of letters that were offered to a relay."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that waits for a person. `path` is below the app's."""
+
+    tone: Tone
+    text: str
+    path: str
+    link: str
+
+
+def overview(visit: Visit) -> HTMLResponse:
+    """The page."""
+    visit.record()
+    campaigns, broken = campaigns_of(visit.settings.home)
+    with visit.reading() as connection:
+        latest = runs.latest(connection)
+        history = {
+            one.slug: runs.recent(connection, one.slug, DAYS, live=True) for one in campaigns
+        }
+        ids = [row.run_id for rows in history.values() for row in rows]
+        kept = funnels.kept(connection, ids)
+        waiting = _waiting(connection, visit, latest)
+    waiting += [
+        Task("bad", f"A campaign file is broken: {error}", "", "Airflow's import errors say where")
+        for error in broken
+    ]
+    current = {slug: funnels.counted(visit, row.run_id) for slug, row in latest.items()}
+    small = visit.visitor.sees_small_counts
+    shown = {slug: funnels.shown(one.funnel, small=small) for slug, one in current.items() if one}
+    days = {
+        one.slug: [(row, kept[row.run_id]) for row in history[one.slug] if row.run_id in kept]
+        for one in campaigns
+    }
+    table_of_runs = _campaigns(campaigns, latest, shown)
+    fare = _deliverability(campaigns, days, small)
+    trend = _trend(campaigns, days, small)
+    return page(
+        visit.request, visit.visitor, "overview.html", "Overview",
+        here="overview",
+        campaigns=table_of_runs,
+        waiting=waiting,
+        deliverability=fare,
+        trend=trend,
+        chart=_chart(campaigns, trend),
+        hides=any(map(_hides, (table_of_runs, fare, trend))),
+    )  # fmt: skip
+
+
+def _campaigns(
+    campaigns: Sequence[Campaign],
+    latest: dict[str, RunRow],
+    shown: dict[str, funnels.Shown],
+) -> Table:
+    rows: list[list[Any]] = []
+    for one in campaigns:
+        row, found = latest.get(one.slug), shown.get(one.slug)
+        name = Link(one.title, f"campaigns/{one.slug}")
+        if row is None:
+            rows.append([name, None, None, None, *[None] * 6])
+            continue
+        counts = (
+            [found.candidates, found.excluded_total, found.eligible]
+            + [found.rest[state] for state in ("held_out", "sent", "refused")]
+            if found
+            else [None] * 6
+        )
+        day = Link(row.day.isoformat(), runs.path_of(row))
+        rows.append([name, day, MODES[row.mode], row.verdict, *counts])
+    return table(
+        "campaigns",
+        "Each campaign's last run",
+        [
+            ("campaign", "Campaign", "text"), ("day", "Day", "text"), ("mode", "Mode", "text"),
+            ("verdict", "Run", "badge"), ("candidates", "Candidates", "count"),
+            ("excluded", "Excluded", "count"), ("eligible", "Eligible", "count"),
+            ("held_out", "Held out", "count"), ("sent", "Sent", "count"),
+            ("refused", "Refused", "count"),
+        ],
+        rows,
+        note="Patients; one letter goes to one patient. Sent = taken over by the vendor's relay.",
+    )  # fmt: skip
+
+
+Days = dict[str, list[tuple[RunRow, Funnel]]]
+
+
+def _deliverability(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
+    rows: list[list[Any]] = []
+    for one in campaigns:
+        found = [funnel.outcomes for _, funnel in days[one.slug]]
+        sums = {state: _over_days([day[state] for day in found], small) for state in _OFFERED}
+        offered: Count = HIDDEN
+        if all(n is not HIDDEN for n in sums.values()):
+            offered = sum(n for n in sums.values() if isinstance(n, int))
+        part = None
+        if isinstance(offered, int) and offered and isinstance(sums["sent"], int):
+            part = sums["sent"] / offered
+        rows.append(
+            [Link(one.title, f"campaigns/{one.slug}"), len(found), offered,
+             *(sums[state] for state in _OFFERED), HIDDEN if offered is HIDDEN else part]
+        )  # fmt: skip
+    return table(
+        "deliverability",
+        f"How letters fared, last {DAYS} days on which the campaign ran",
+        [
+            ("campaign", "Campaign", "text"), ("days", "Days", "count"),
+            ("offered", "Offered", "count"), ("sent", "Sent", "count"),
+            ("refused", "Refused", "count"), ("deferred", "Deferred", "count"),
+            ("unknown", "Unknown", "count"), ("sent_share", "Sent of offered", "share"),
+        ],
+        rows,
+    )  # fmt: skip
+
+
+def _over_days(counts: list[int], small: bool) -> Count:
+    """The sum over days; hidden where, with the days that are shown, it would tell a small one."""
+    by_day = dict(enumerate(counts))
+    return sum(counts) if small else total(by_day, parts(by_day))
+
+
+def _trend(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
+    by_day: dict[Any, dict[str, Count]] = {}
+    for one in campaigns:
+        for row, funnel in days[one.slug]:
+            sent = funnels.shown(funnel, small=small).rest["sent"]
+            by_day.setdefault(row.day, {})[one.slug] = sent
+    return table(
+        "trend",
+        "Letters sent per day",
+        [("day", "Day", "day"), *((one.slug, one.title, "count") for one in campaigns)],
+        [
+            [day, *(found.get(one.slug) for one in campaigns)]
+            for day, found in sorted(by_day.items(), reverse=True)
+        ],
+    )
+
+
+def _chart(campaigns: Sequence[Campaign], trend: Table) -> Any:
+    if len(trend.rows) < 2 or len(campaigns) > len(charts.SERIES):
+        return None  # a single day is read from the table
+    names = [one.title for one in campaigns]
+    points = [
+        {"day": row[0], **dict(zip(names, row[1:], strict=True))} for row in reversed(trend.rows)
+    ]
+    return charts.lines(points, names, axis="letters")
+
+
+def _hides(found: Table) -> bool:
+    return any(cell is HIDDEN for row in found.rows for cell in row)
+
+
+def _waiting(connection: Connection, visit: Visit, latest: dict[str, RunRow]) -> list[Task]:
+    found: list[Task] = []
+    for row in latest.values():
+        if row.asks or row.gate == "red" or (row.last_failed and not row.finished_at):
+            tone: Tone = "warn" if row.asks else "bad"
+            said = f"{row.campaign}, {row.day}: {row.verdict.text}"
+            found.append(Task(tone, said, runs.path_of(row), "the run"))
+    if "audit_trail" not in visit.visitor.capabilities:
+        return found
+    letters = connection.execute(
+        text("SELECT count(*), min(settled_at) FROM letter WHERE state = 'unknown'")
+    ).one()
+    if letters[0]:
+        said = f"{letters[0]:,} letters are unknown since {letters[1]:%Y-%m-%d}"
+        found.append(Task("warn", said, "compliance/unknown", "resolve"))
+    today = visit.settings.now().date()
+    for vendor in load_vendors(visit.settings.vendors_path).values():
+        if vendor.baa is None or vendor.own_relay is not None:
+            continue
+        days = days_left(vendor.baa, today)
+        if level := level_of(days):
+            ends = f"ends in {days} days" if days >= 0 else "has ended"
+            said = f"The agreement with {vendor.name} {ends}, on {vendor.baa.expires}"
+            loud: Tone = "bad" if level == "urgent" else "warn"
+            found.append(Task(loud, said, "compliance/agreements", "agreements"))
+    return found

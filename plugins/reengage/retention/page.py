@@ -1,0 +1,58 @@
+"""docs/retention.md, made of the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reengage.retention.table import TABLE, Kept
+
+_HEAD = """# What is kept, how long, and why
+
+Made by `make fix` from the table that the code goes by; `make lint` fails when it is out of date. \
+The DAG `reengage_retention` applies it daily at 06:10 UTC, after the audit; `python -m reengage \
+purge` does the same by hand. What went is on record in the ledger, in numbers. What a rule holds \
+for six years goes after them and not before; the database itself refuses to drop a younger month. \
+[Rules](compliance.md).
+
+| what | how long | why | rules | removed by |
+|---|---|---|---|---|
+"""
+_TAIL = """
+## Airflow's own
+
+Tasks have no way into Airflow's database, so whoever runs Airflow does this, weekly, on the \
+scheduler's machine. Not younger than 90 days: the audit's `reconcile` compares its tries with the \
+ledger, and takes up to a day.
+
+```
+airflow db clean --clean-before-timestamp "$(date -u -d '90 days ago' +%FT%TZ)" --skip-archive --yes
+find "$AIRFLOW_HOME/logs" -type f -mtime +90 -delete
+find "$AIRFLOW_HOME/logs" -mindepth 1 -type d -empty -delete
+```
+
+Neither holds anything of a patient, and neither is the record of what was done: that is the \
+ledger, which nothing removes.
+
+## Backups
+
+A dump holds what retention removed since. `python -m reengage backup --keep-days 35` removes \
+older ones, never the newest; what was sealed under a destroyed key is unreadable in all of them \
+([backup](backup.md)).
+"""
+
+
+def retention_markdown() -> str:
+    """The page, always the same."""
+    return _HEAD + "".join(f"{_row(one)}\n" for one in TABLE) + _TAIL
+
+
+def pages(home: Path) -> dict[Path, str]:
+    """The file that is made."""
+    return {home / "docs" / "retention.md": retention_markdown()}
+
+
+def _row(one: Kept) -> str:
+    where = [f"`{name}`" for name in one.tables] + [f"`REENGAGE_{name}`" for name in one.settings]
+    what = one.what + (f"<br>{', '.join(where)}" if where else "")
+    cells = (what, one.term.words, one.why, ", ".join(one.rules), one.by)
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,307 @@
+"""Approvals: a live run works by what a person approved in exactly this state, and by nothing else.
+
+PRV-09 and SEC-15: who, why and the digest are in the ledger. Nothing is approved by a timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from daily import Practice, approve_all
+from reengage.embedded import installation
+from reengage.errors import GateError, RefusedError
+from reengage.keys import open_keyring
+from reengage.ledger.entry import parse
+from reengage.pipeline import approvals
+from reengage.pipeline.plan import plan
+from reengage.pipeline.preflight import preflight
+from reengage.pipeline.question import NOBODY, UnapprovedError
+from reengage.pipeline.run import Run
+from reengage.store import connect
+from sqlalchemy import text
+from world import DAY, NOW
+
+CAMPAIGN = "health_education"
+OTHER = "appointment_reminder"
+
+
+def begin(practice: Practice, campaign: str = CAMPAIGN, *, dry: bool = False) -> Run:
+    return preflight(practice.settings, campaign, uuid4(), "manual__test", dry=dry)
+
+
+def asked(practice: Practice, campaign: str = CAMPAIGN) -> dict[str, str]:
+    """What preflight asks about."""
+    with pytest.raises(UnapprovedError) as raised:
+        begin(practice, campaign)
+    return dict(raised.value.question.things)
+
+
+def change(practice: Practice, name: str) -> Path:
+    path = practice.settings.home / name
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    return path
+
+
+def answered(practice: Practice, things: dict[str, str], verdict: str = "approved") -> None:
+    approvals.answer(
+        practice.settings,
+        things,
+        verdict,
+        by="olga",
+        reason="read it",
+        run_id=uuid4(),  # type: ignore[arg-type]
+    )
+
+
+def records(practice: Practice) -> list[dict[str, object]]:
+    found = practice.rows("SELECT entry FROM ledger_entry WHERE kind = 'access' ORDER BY index")
+    return [dict(parse(bytes(row["entry"])).body) for row in found]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (f"templates/{CAMPAIGN}/en/body.txt", f"template/{CAMPAIGN}"),
+        ("templates/base/footer.en.txt", "template/shared"),
+        ("expectations/batch.json", "suite/batch"),
+        (f"sql/extract/{CAMPAIGN}.sql", f"sql/extract/{CAMPAIGN}.sql"),
+        ("sql/outbox/claim.sql", "sql/outbox/claim.sql"),
+        ("sql/approvals/known.sql", "sql/approvals/known.sql"),
+        (f"campaigns/{CAMPAIGN}.yaml", f"campaign/{CAMPAIGN}"),
+        ("jurisdictions.yaml", "jurisdictions"),
+    ],
+)
+def test_the_first_run_of_a_change_asks_about_it_and_nothing_else(
+    file: str, name: str, practice: Practice
+) -> None:
+    approve_all(practice.settings, CAMPAIGN)
+    begin(practice)
+    path = change(practice, file)
+    assert list(asked(practice)) == [name]
+    assert practice.rows("SELECT FROM run WHERE dag_run_id = 'manual__x'") == []
+    answered(practice, asked(practice))
+    begin(practice)
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert list(asked(practice)) == [name]  # another digest, another approval
+    path.write_text(path.read_text(encoding="utf-8")[:-1], encoding="utf-8")
+    begin(practice)  # what was approved once is approved
+
+
+def test_another_campaigns_files_are_none_of_this_ones_business(practice: Practice) -> None:
+    approve_all(practice.settings, CAMPAIGN)
+    for name in (f"templates/{OTHER}/en/body.txt", f"sql/extract/{OTHER}.sql"):
+        change(practice, name)
+    begin(practice)
+
+
+def test_an_audience_that_is_named_after_another_campaign_is_asked_about(
+    practice: Practice,
+) -> None:
+    file = practice.settings.home / "campaigns" / f"{CAMPAIGN}.yaml"
+    told = file.read_text(encoding="utf-8").replace(f"{CAMPAIGN}.sql", f"{OTHER}.sql")
+    file.write_text(told, encoding="utf-8")
+    approve_all(practice.settings, CAMPAIGN)
+    change(practice, f"sql/extract/{OTHER}.sql")
+    assert list(asked(practice)) == [f"sql/extract/{OTHER}.sql"]
+
+
+def test_a_dry_run_and_a_replay_need_no_approval(practice: Practice) -> None:
+    assert begin(practice, dry=True).mode == "dry"
+    past = preflight(practice.settings, CAMPAIGN, uuid4(), "m", day=DAY - timedelta(days=3))
+    assert past.mode == "replay"
+
+
+def test_an_answer_is_a_row_and_a_record_with_name_reason_and_digest(practice: Practice) -> None:
+    approve_all(practice.settings, CAMPAIGN)
+    change(practice, f"templates/{CAMPAIGN}/en/body.txt")
+    things, run_id = asked(practice), uuid4()
+    approvals.answer(
+        practice.settings, things, "approved", by="olga", reason="read it aloud", run_id=run_id
+    )
+    [row] = practice.rows(
+        "SELECT subject, sha256, decision, decided_by, reason, run_id FROM approval"
+        " WHERE decided_by = 'olga'"
+    )
+    [(name, sha256)] = things.items()
+    assert row == {
+        "subject": name, "sha256": sha256, "decision": "approved", "decided_by": "olga",
+        "reason": "read it aloud", "run_id": run_id,
+    }  # fmt: skip
+    record = records(practice)[-1]
+    assert (record["actor"], record["action"], record["of"]) == ("olga", "approved", "approvals")
+    assert record["detail"] == {
+        "sha256": things, "reason": "read it aloud", "run": str(run_id)
+    }  # fmt: skip
+
+
+def test_a_no_ends_the_run_is_on_record_and_is_asked_about_again(practice: Practice) -> None:
+    approve_all(practice.settings, CAMPAIGN)
+    change(practice, f"templates/{CAMPAIGN}/en/body.txt")
+    with pytest.raises(RefusedError, match="olga said no: read it"):
+        answered(practice, asked(practice), "rejected")
+    assert records(practice)[-1]["action"] == "rejected"
+    assert list(asked(practice)) == [f"template/{CAMPAIGN}"]
+    with pytest.raises(RefusedError, match="nobody answered in time"):
+        approvals.answer(
+            practice.settings, asked(practice), "rejected",
+            by=NOBODY, reason="none", run_id=uuid4(),
+        )  # fmt: skip
+
+
+def test_a_later_no_takes_an_approval_back(practice: Practice) -> None:
+    approve_all(practice.settings, CAMPAIGN)
+    run = begin(practice)
+    [found] = practice.rows("SELECT subject, sha256 FROM approval WHERE subject = 'suite/batch'")
+    with pytest.raises(RefusedError):
+        answered(practice, {str(found["subject"]): str(found["sha256"])}, "rejected")
+    assert list(asked(practice)) == ["suite/batch"]
+    with pytest.raises(UnapprovedError):
+        approvals.require_approved(run, "gate")
+
+
+@pytest.mark.parametrize(
+    ("file", "tasks"),
+    [
+        (f"templates/{CAMPAIGN}/en/body.txt", ["preflight", "letter"]),
+        ("expectations/letters.json", ["preflight", "gate", "check_letters"]),
+        ("sql/outbox/claim.sql", ["preflight", "send"]),
+        ("sql/extract/last_look.sql", ["preflight", "extract", "send"]),
+        (f"campaigns/{CAMPAIGN}.yaml", sorted(approvals.WORKS_BY)),
+    ],
+)
+def test_what_changes_in_the_middle_of_a_run_stops_the_tasks_that_work_by_it(
+    file: str, tasks: list[str], practice: Practice
+) -> None:
+    run = practice.open(CAMPAIGN)
+    change(practice, file)
+
+    def stopped(task: str) -> bool:
+        try:
+            approvals.require_approved(run, task)
+        except UnapprovedError:
+            return True
+        return False
+
+    assert sorted(filter(stopped, approvals.WORKS_BY)) == sorted(tasks)
+
+
+def test_the_question_tells_what_changed_and_waits_until_the_day_is_over(
+    practice: Practice,
+) -> None:
+    approve_all(practice.settings, CAMPAIGN)
+    change(practice, f"templates/{CAMPAIGN}/en/body.txt")
+    with pytest.raises(UnapprovedError) as raised:
+        begin(practice)
+    question = raised.value.question
+    [(name, sha256)] = question.things.items()
+    assert f"| {name} | changed | {sha256[:12]} | not committed |" in question.body
+    assert question.patience == timedelta(hours=12)  # noon to midnight in Chicago
+    assert question.subject.endswith("2025-06-02: 1 changed. Send by it?")
+    assert str(raised.value).startswith(f"nobody has approved template/{CAMPAIGN}; answer under")
+
+
+def test_of_an_installation_that_is_new_everything_is_approved_once_and_on_record(
+    practice: Practice,
+) -> None:
+    settings = practice.settings
+    engine, keyring = connect(settings.store_url), open_keyring(settings.keyring)
+    assert installation.approve(engine, settings.home, keyring) > 30
+    for campaign in (CAMPAIGN, OTHER, "medication_reminder"):
+        begin(practice, campaign)
+    [record] = records(practice)
+    assert (record["action"], record["of"]) == ("approved", "approvals")
+    change(practice, f"templates/{CAMPAIGN}/en/body.txt")
+    assert installation.approve(engine, settings.home, keyring) == 0
+    assert list(asked(practice)) == [f"template/{CAMPAIGN}"]
+
+
+def test_tasks_may_add_decisions_and_change_none(practice: Practice) -> None:
+    [row] = practice.rows(
+        "SELECT has_table_privilege('reengage_tasks', 'approval', 'INSERT') AS add,"
+        " has_table_privilege('reengage_tasks', 'approval', 'UPDATE') AS change,"
+        " has_table_privilege('reengage_tasks', 'approval', 'DELETE') AS remove"
+    )
+    assert row == {"add": True, "change": False, "remove": False}
+
+
+@pytest.fixture
+def due(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Opens a run of a day with so many letters due, its gate green."""
+
+    def of(letters: int, *, days: int = 0, dry: bool = False) -> Run:
+        monkeypatch.setattr("reengage.pipeline.plan._due", lambda *_: letters)
+        run = practice.at(NOW + timedelta(days=days)).open(CAMPAIGN, dry=dry)
+        with run.store.begin() as connection:
+            connection.execute(
+                text("UPDATE run SET gate = 'green' WHERE run_id = :r"), {"r": run.run_id}
+            )
+        return run
+
+    return of
+
+
+def planned(due: Callable[..., Run], *letters: int) -> None:
+    for day, number in enumerate(letters):
+        plan(due(number, days=day))
+
+
+def test_a_cohort_far_from_the_recent_norm_asks_and_a_yes_is_for_this_number_only(
+    due: Callable[..., Run], practice: Practice
+) -> None:
+    planned(due, 100, 110, 120)
+    plan(due(240, days=3))  # twice the median and 20: the last that is usual
+    run = due(260, days=4)
+    with pytest.raises(UnapprovedError) as raised:
+        plan(run)
+    question = raised.value.question
+    assert list(question.things) == [f"cohort/{CAMPAIGN}"]
+    assert "260 letters are due; on its last 4 days the median was 115, and" in question.body
+    assert practice.rows("SELECT cohort FROM run WHERE run_id = :r", r=run.run_id) == [
+        {"cohort": None}
+    ]  # nothing half done
+    answered(practice, dict(question.things))
+    plan(run)
+    assert records(practice)[-1]["detail"]["sha256"] == question.things  # type: ignore[index]
+    with pytest.raises(UnapprovedError):
+        plan(due(261, days=4))
+    with pytest.raises(UnapprovedError):
+        plan(due(261, days=5))
+
+
+def test_far_too_few_ask_as_well_and_a_quiet_day_does_not(due: Callable[..., Run]) -> None:
+    planned(due, 400, 400, 400)
+    plan(due(80, days=3))
+    with pytest.raises(UnapprovedError):
+        plan(due(79, days=4))
+
+
+def test_with_fewer_than_three_days_any_number_is_usual(due: Callable[..., Run]) -> None:
+    planned(due, 10, 10)
+    plan(due(900, days=2))
+
+
+def test_of_a_day_with_several_runs_the_largest_counts(due: Callable[..., Run]) -> None:
+    planned(due, 100, 100, 100)
+    for _ in range(5):
+        plan(due(90, days=2))
+    plan(due(220, days=3))
+
+
+def test_above_the_cap_a_live_run_asks_and_a_dry_one_is_refused(due: Callable[..., Run]) -> None:
+    with pytest.raises(UnapprovedError, match="cohort/health_education"):
+        plan(due(10**6))
+    with pytest.raises(GateError, match="the campaign allows") as refused:
+        plan(due(10**6, dry=True))
+    assert not isinstance(refused.value, UnapprovedError)
+
+
+def test_accepted_counts_let_the_cohorts_norm_begin_anew(
+    due: Callable[..., Run], practice: Practice
+) -> None:
+    planned(due, 100, 100, 100)
+    practice.spoil(f"INSERT INTO norm_accepted (campaign, reason) VALUES ('{CAMPAIGN}', 'merged')")
+    plan(due(900, days=3))

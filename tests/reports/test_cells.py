@@ -1,0 +1,101 @@
+"""Small counts stay hidden, and nothing that is shown gives one away (PRV-27)."""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reengage.report import Funnel
+from reengage.reports.cells import HIDDEN, alone, is_small, parts, total
+from reengage.reports.funnels import Shown, shown
+
+COUNTS = st.integers(0, 40)
+
+
+def test_nought_is_shown_and_one_to_ten_are_not() -> None:
+    assert [alone(n) for n in (0, 1, 10, 11)] == [0, HIDDEN, HIDDEN, 11]
+
+
+def possible(counts: list[int], hidden: list[bool], whole: int) -> list[set[int]]:
+    """What each hidden part may be, for who knows the shown ones, their total, and that hidden ones
+    are at least 1 and one of them is small: every combination is tried."""
+    rest = whole - sum(n for n, is_hidden in zip(counts, hidden, strict=True) if not is_hidden)
+    many = sum(hidden)
+    found: list[set[int]] = [set() for _ in range(many)]
+    for some in product(range(1, rest + 1), repeat=many - 1):
+        last = rest - sum(some)
+        if last >= 1 and any(is_small(n) for n in (*some, last)):
+            for at, n in enumerate((*some, last)):
+                found[at].add(n)
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(COUNTS, min_size=1, max_size=4))
+def test_no_hidden_part_can_be_told_from_the_shown_ones_and_their_total(counts: list[int]) -> None:
+    by_name = dict(enumerate(counts))
+    seen = parts(by_name)
+    assert all(seen[at] is HIDDEN for at, n in by_name.items() if is_small(n))
+    if total(by_name, seen) is HIDDEN:
+        return
+    hidden = [seen[at] is HIDDEN for at in by_name]
+    if sum(hidden) in (0, 4):  # four of them take too long to try
+        return
+    for values in possible(counts, hidden, sum(counts)):
+        assert len(values) >= 10
+
+
+def test_parts_that_are_all_as_large_as_a_small_one_can_be_are_not_told_by_their_sum() -> None:
+    seen = parts({"a": 10, "b": 10, "c": 10, "d": 11, "e": 500})
+    assert [name for name, n in seen.items() if n is HIDDEN] == ["a", "b", "c", "d"]
+
+
+def funnel(excluded: dict[str, int], held_out: int, outcomes: dict[str, int]) -> Funnel:
+    states = {"withheld": 0, "sent": 0, "refused": 0, "deferred": 0, "unknown": 0, **outcomes}
+    eligible = held_out + sum(states.values())
+    return Funnel(
+        campaign="c", as_of=date(2025, 6, 2), mode="live", finished=True, living=9000,
+        inactive=4000, candidates=eligible + sum(excluded.values()), excluded=excluded,
+        eligible=eligible, held_out=held_out, outcomes=states, rehearsed=0, seconds={},
+        quality=dict(excluded), seals={"tls": states["sent"]},
+    )  # fmt: skip
+
+
+def counts_of(seen: Shown) -> list[object]:
+    return [
+        seen.living, seen.inactive, seen.candidates, seen.excluded_total, seen.eligible,
+        *seen.excluded.values(), *seen.rest.values(), *seen.seals.values(), *seen.quality.values(),
+    ]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.integers(1, 60), max_size=4),
+    st.integers(0, 30),
+    st.fixed_dictionaries({"sent": st.integers(0, 300), "unknown": st.integers(0, 12)}),
+)
+def test_a_funnel_for_analysts_shows_no_small_count_and_no_two_that_differ_by_one(
+    excluded: dict[str, int], held_out: int, outcomes: dict[str, int]
+) -> None:
+    given = funnel(excluded, held_out, outcomes)
+    seen = shown(given, small=False)
+    assert not any(isinstance(n, int) and is_small(n) for n in counts_of(seen))
+    numbers = (seen.candidates, seen.excluded_total, seen.eligible)
+    if all(isinstance(n, int) for n in numbers):
+        assert seen.candidates == seen.excluded_total + seen.eligible  # type: ignore[operator]
+    # Two of the three give the third: hidden in one place means hidden in all.
+    if seen.eligible is HIDDEN:
+        assert seen.candidates is HIDDEN or seen.excluded_total is HIDDEN
+        assert all(n == 0 or n is HIDDEN for n in seen.rest.values())
+    assert shown(given, small=True).excluded == excluded
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_one_small_reason_takes_another_count_with_it(count: int) -> None:
+    seen = shown(funnel({"opted_out": count, "restriction": 200}, 0, {"sent": 900}), small=False)
+    assert seen.excluded == {"opted_out": HIDDEN, "restriction": HIDDEN}
+    assert seen.quality["restriction"] is HIDDEN
+    assert (seen.eligible, seen.excluded_total) == (900, count + 200)

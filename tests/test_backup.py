@@ -1,0 +1,292 @@
+"""Backup and restore (SEC-08, SEC-14): the drill, and everything that must be refused.
+
+The drill is short here; `make drill` runs it with many letters and prints what happens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from daily import Practice
+from drill import CAMPAIGN, NEW, NEWER, Drill
+from reengage.cli import upkeep_commands
+from reengage.cli.main import main
+from reengage.embedded.postgres import Postgres
+from reengage.errors import KeyringError, StoreError
+from reengage.keys import ensure_keyring, open_keyring
+from reengage.ledger.outbox import check_outbox
+from reengage.pipeline.run import resume
+from reengage.settings import HOME
+from simulators.smtp import HostileRelay
+from sqlalchemy import create_engine
+from sqlalchemy.exc import InternalError  # 25006, read-only transaction
+
+LETTERS = int(os.environ.get("REENGAGE_DRILL", "6"))
+
+
+@pytest.fixture
+def site(
+    practice: Practice,
+    server: Postgres,
+    hostile: HostileRelay,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Drill:
+    """The practice as the environment of a command describes it."""
+    settings = practice.settings
+    for name in [name for name in os.environ if name.startswith("REENGAGE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(upkeep_commands, "HOME", settings.home)
+    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("REENGAGE_STORE_URL", settings.store_url)
+    monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", settings.warehouse_url)
+    monkeypatch.setenv("REENGAGE_KEYRING", str(settings.keyring))
+    monkeypatch.setenv("REENGAGE_ARCHIVE", str(tmp_path / "archive"))
+    return Drill(practice, server, hostile, tmp_path, LETTERS, tell=print)
+
+
+def test_the_drill(site: Drill) -> None:
+    """A backup under way, everything that came after it, the store lost, and brought back."""
+    site.until_the_backup()
+    site.after_it()
+    site.lose()
+    told = site.restore()
+    assert "0 unknown" in told
+    practice, run_id = site.practice, site.under_way
+    assert run_id is not None
+
+    # The ledger is what was signed outside, up to the newest checkpoint.
+    assert "the ledger is sound" in site.command("ledger", "verify")
+    engine = create_engine(practice.settings.store_url)
+    with engine.connect() as connection:
+        assert check_outbox(connection, HOME) == []
+    engine.dispose()
+
+    assert practice.rows("SELECT FROM restoration") == []  # the evidence leaves no doubt
+
+    # What patients said since holds.
+    assert [row["n"] for row in practice.rows("SELECT count(*) AS n FROM revocation")] == [1]
+    assert [row["n"] for row in practice.rows("SELECT count(*) AS n FROM opt_out")] == [1]
+    assert [row["n"] for row in practice.rows("SELECT count(*) AS n FROM suppression")] == [1]
+
+    # No letter goes twice: neither one that was open, nor one that was composed since.
+    practice.world.patient("z0")
+    run, left = site.again()
+    site.tell(f"# the next run: {left} letter leaves, that of a patient who is new")
+    assert left == 1
+    assert site.twice() == []
+    now = practice.rows(
+        "SELECT message_id, state FROM letter WHERE rehearsal IS NULL ORDER BY message_id"
+    )
+    assert {str(row["message_id"]): row["state"] for row in site.before}.items() <= {
+        str(row["message_id"]): row["state"] for row in now
+    }.items()
+    since = [run.pseudonym(one) for one in (*NEW, *NEWER)]
+    taken_up = practice.rows(
+        "SELECT state FROM letter WHERE patient = ANY(:since) AND campaign = :campaign",
+        since=since,
+        campaign=CAMPAIGN,
+    )
+    assert taken_up == [{"state": "sent"}] * 4
+
+    # What is too late is not sent, and what was shredded stays so.
+    assert site.again(days=8)[1] == 0
+    keyring = open_keyring(practice.settings.keyring)
+    with pytest.raises(KeyringError, match="it was destroyed"):
+        _ = resume(practice.settings, CAMPAIGN, run_id).data_key
+    assert not keyring.has_data_key(run_id)
+    assert not list((site.keys / "keyring").glob("runs/*"))
+    assert "the ledger is sound" in site.command("ledger", "verify")
+    with create_engine(practice.settings.store_url).connect() as connection:
+        assert check_outbox(connection, HOME) == []
+
+
+# --- what must be refused, and what must not be there ---
+
+
+def back_up(site: Drill, status: int = 0) -> str:
+    return site.command("backup", "--to", str(site.store), "--keys", str(site.keys), status=status)
+
+
+def restore(site: Drill, status: int = 0) -> str:
+    return site.command("restore", str(site.store), "--keys", str(site.keys), status=status)
+
+
+def contents(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def backed_up(site: Drill) -> Drill:
+    """A backup with a letter that is open in it."""
+    site.practice.world.patient("p0")
+    site.practice.hurry(run := site.practice.open(CAMPAIGN))
+    site.under_way = run.run_id
+    back_up(site)
+    return site
+
+
+def test_a_dump_and_the_keys_never_lie_in_one_place(backed_up: Drill) -> None:
+    """SEC-14: neither place alone opens a letter, and runs' data keys are in none."""
+    keyring = backed_up.practice.settings.keyring
+    secrets = [path.read_bytes() for path in keyring.rglob("*.key")]
+    assert secrets
+    dumps = contents(backed_up.store)
+    assert [one for one in secrets if one in dumps] == []
+    [backup] = backed_up.store.glob("[0-9]*")
+    assert sorted(path.name for path in backup.iterdir()) == [
+        "files", "manifest.json", "settings.json", "store.dump",
+    ]  # fmt: skip
+    assert backed_up.under_way is not None
+    runs = (keyring / "runs" / f"{backed_up.under_way}.key").read_bytes()
+    assert runs not in contents(backed_up.keys)
+    assert list(backed_up.keys.rglob("*.dump")) == []
+    for path in [*backed_up.store.rglob("*"), *backed_up.keys.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_nothing_of_a_patient_and_no_password_is_in_the_clear(
+    backed_up: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REENGAGE_RETURNS_IMAP", "imaps://user:hunter2@mail.example.org/INBOX")
+    monkeypatch.setenv("REENGAGE_MIRROR_TOKEN", "hunter2")
+    back_up(backed_up)
+    everything = contents(backed_up.store) + contents(backed_up.keys)
+    for secret in (b"hunter2", b"p0@example.org", b"Givenp0", b"appointment-p0"):
+        assert secret not in everything
+    told = json.loads((sorted(backed_up.store.glob("[0-9]*"))[-1] / "settings.json").read_text())
+    assert told["REENGAGE_RETURNS_IMAP"] == "imaps://mail.example.org/INBOX"
+    assert told["REENGAGE_MIRROR_TOKEN"] == "(set)"
+
+
+def test_a_store_that_lives_is_never_overwritten(backed_up: Drill) -> None:
+    before = backed_up.practice.states()
+    assert "it is not empty" in restore(backed_up, status=1)
+    assert backed_up.practice.states() == before
+
+
+def test_a_restore_that_is_repeated_changes_nothing(backed_up: Drill) -> None:
+    backed_up.lose()
+    assert "1 unknown" in restore(backed_up)
+    # Without evidence nobody knows what left since the checkpoint: the next run is in doubt.
+    assert len(backed_up.practice.rows("SELECT FROM restoration")) == 1
+    entries = backed_up.practice.rows("SELECT count(*) FROM ledger_entry")
+    assert "restored into this store already" in restore(backed_up)
+    assert backed_up.practice.rows("SELECT count(*) FROM ledger_entry") == entries
+    with create_engine(backed_up.practice.settings.store_url).connect() as connection:
+        assert check_outbox(connection, HOME) == []
+
+
+@pytest.mark.parametrize("name", ["store.dump", "manifest.json", "settings.json"])
+def test_a_backup_that_was_altered_is_not_restored(backed_up: Drill, name: str) -> None:
+    [backup] = backed_up.store.glob("[0-9]*")
+    content = bytearray((backup / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (backup / name).write_bytes(content)
+    backed_up.lose()
+    told = restore(backed_up, status=1)
+    assert "is not what was backed up" in told or "was altered" in told or "cannot be read" in told
+    assert backed_up.practice.rows(
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    ) == [{"count": 0}]
+
+
+def test_a_restore_that_was_broken_off_leaves_a_store_that_nobody_writes_to(
+    backed_up: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    backed_up.lose()
+    with monkeypatch.context() as patched:
+        patched.setattr("reengage.backup.restore.settle_restored", die)
+        assert restore(backed_up, status=130)
+    with pytest.raises(InternalError, match="read-only"):
+        backed_up.practice.spoil("UPDATE letter SET state = 'claimed'")
+    assert "1 unknown" in restore(backed_up)
+    assert backed_up.practice.states() == {"unknown": 1}
+    backed_up.practice.spoil("UPDATE letter SET chunk = chunk")
+
+
+def test_an_archive_that_was_altered_gives_nothing_back(backed_up: Drill) -> None:
+    backed_up.command("opt-out", "--patient", "p0")
+    backed_up._audited()
+    segment = sorted((backed_up.base / "archive" / "segments").glob("*.jsonl"))[-1]
+    segment.chmod(0o600)
+    lines = segment.read_bytes().splitlines(keepends=True)
+    lines[-1] = lines[-1].replace(b"recorded", b"recalled", 1)
+    segment.write_bytes(b"".join(lines))
+    backed_up.lose()
+    assert "are not those that checkpoint" in restore(backed_up, status=1)
+    with pytest.raises(InternalError, match="read-only"):
+        backed_up.practice.spoil("UPDATE letter SET chunk = chunk")
+
+
+def test_a_keyring_that_is_lost_comes_back_without_what_was_shredded(backed_up: Drill) -> None:
+    keyring = backed_up.practice.settings.keyring
+    shutil.rmtree(keyring)
+    backed_up.lose()
+    restore(backed_up)
+    assert list((keyring / "runs").iterdir()) == []
+    assert keyring.stat().st_mode & 0o777 == 0o700
+    assert "the ledger is sound" in backed_up.command("ledger", "verify")
+
+
+def test_a_backup_of_another_keyring_is_refused(backed_up: Drill) -> None:
+    backed_up.lose()
+    shutil.rmtree(backed_up.practice.settings.keyring)
+    ensure_keyring(backed_up.practice.settings.keyring)
+    assert "another keyring" in restore(backed_up, status=1)
+
+
+def test_a_destroyed_key_is_destroyed_in_the_copy_and_a_lost_one_is_not(backed_up: Drill) -> None:
+    keyring = backed_up.practice.settings.keyring
+    for command in (("rotate", "wrap"), ("reseal",), ("destroy", "wrap", "1")):
+        backed_up.command("keys", *command)
+    assert (backed_up.keys / "keyring" / "wrap" / "0001.key").exists()
+    assert "(1 destroyed since)" in back_up(backed_up)
+    assert not (backed_up.keys / "keyring" / "wrap" / "0001.key").exists()
+    [month] = (keyring / "months").glob("*.key")
+    month.unlink()
+    assert "restore it from" in back_up(backed_up, status=1)
+    assert (backed_up.keys / "keyring" / "months" / month.name).exists()
+
+
+def test_a_journal_that_lost_lines_does_not_replace_its_copy(backed_up: Drill) -> None:
+    for patient in ("p0", "p1"):
+        main(["opt-out", "--patient", patient])
+    back_up(backed_up)
+    copy = backed_up.keys / "journals" / "refusals.jsonl"
+    whole = copy.read_bytes()
+    journal = backed_up.practice.settings.journal_path
+    journal.write_bytes(whole.splitlines(keepends=True)[1])
+    assert "does not begin with what" in back_up(backed_up, status=1)
+    assert copy.read_bytes() == whole
+
+
+def test_places_within_each_other_are_refused(site: Drill) -> None:
+    within = ("--to", str(site.base / "b"), "--keys", str(site.base / "b" / "keys"))
+    assert "keep dumps and keys apart" in site.command("backup", *within, status=1)
+    home = ("--to", str(site.practice.settings.home / "b"), "--keys", str(site.keys))
+    assert "within the project or the keyring" in site.command("backup", *home, status=1)
+
+
+def test_without_an_archive_what_is_lost_to_the_ledger_is_told(
+    backed_up: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REENGAGE_ARCHIVE")
+    backed_up.command("opt-out", "--patient", "p0")
+    backed_up._audited()
+    backed_up.lose()
+    told = restore(backed_up)
+    assert "entries that were signed are lost to the ledger" in told
+    assert "1 unknown" in told
+    backed_up.command("ledger", "verify", status=1)
+    with pytest.raises(StoreError, match="is not what checkpoint"):
+        backed_up.practice.open(CAMPAIGN)
+    backed_up.command("ledger", "restored", "--because", "disk lost")
+    backed_up.practice.open(CAMPAIGN)

@@ -17,7 +17,7 @@ COMPOSE = HOME / "docker-compose.yaml"
 TEXT = COMPOSE.read_text(encoding="utf-8")
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-JOBS = {"prepare", "migrate", "sample"}
+JOBS = {"prepare", "migrate", "accounts", "sample"}
 USED = dict(re.findall(r"\$\{([A-Z_]+)(:[-?][^}]*)?\}", TEXT))
 SECRET = re.compile(r"PASSWORD|SECRET|FERNET|WAREHOUSE_URL|TOKEN")
 METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
@@ -115,13 +115,38 @@ def test_workers_know_neither_airflows_database_nor_what_signs_nor_the_owners() 
         assert "OWNER" not in str(environment)
 
 
+def test_who_may_change_the_stores_tables_has_no_key_and_nobody_else_may() -> None:
+    assert [name for name, one in SERVICES.items() if "STORE_OWNER_URL" in str(one)] == ["migrate"]
+    assert "keyring" not in str(SERVICES["migrate"]["volumes"])
+
+
+def test_a_dag_is_parsed_once_the_roles_that_it_names_are_there() -> None:
+    """A role in `access_control` that does not exist is an import error (docs/people.md)."""
+    for name in ("api-server", "scheduler", "dag-processor", "triggerer", "worker"):
+        assert SERVICES[name]["depends_on"]["accounts"] == {
+            "condition": "service_completed_successfully"
+        }
+
+
+def test_sessions_are_as_short_as_the_embedded_ones() -> None:
+    from reengage.embedded.airflow import environment
+    from reengage.embedded.layout import Layout
+
+    ours = SERVICES["api-server"]["environment"]
+    theirs = environment(Layout(HOME), "postgresql://", 1)
+    names = [name for name in theirs if name.startswith("AIRFLOW__FAB__")]
+    differ = {name for name in names if ours.get(name) != theirs[name]}
+    assert differ == {"AIRFLOW__FAB__COOKIE_SECURE", "AIRFLOW__FAB__CONFIG_FILE"}
+    assert ours["AIRFLOW__FAB__COOKIE_SECURE"] == "True"
+
+
 def test_only_who_issues_tokens_has_the_key_that_signs_them() -> None:
     having = {
         name
         for name, one in SERVICES.items()
         if any(str(volume).startswith("tls-jwt") for volume in one.get("volumes", []))
     }
-    assert having == {"prepare", "migrate", "api-server", "scheduler"}
+    assert having == {"prepare", "api-server", "scheduler"}
     assert "jwt_secret" not in TEXT.lower()
 
 
@@ -145,7 +170,7 @@ def test_networks_lead_nowhere_but_for_who_must_get_out() -> None:
     open_ones = {name for name, one in FILE["networks"].items() if not one.get("internal")}
     assert open_ones == {"egress", "front"}
     out = {name for name, one in SERVICES.items() if open_ones & set(one.get("networks", []))}
-    assert out == {"worker", "portal-tend", "api-server", "portal", "marquez"}
+    assert out == {"accounts", "worker", "portal-tend", "api-server", "portal", "marquez"}
     assert SERVICES["prepare"]["network_mode"] == "none"
     for one in SERVICES.values():
         for port in one.get("ports", []):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 from reengage.deploy import env_file
 from reengage.embedded.client import AirflowClient
@@ -52,6 +54,15 @@ class Stack:
             "exec", "-e", "ASKED=" + asked, container, "sh", "-c",
             f'PGPASSWORD="$POSTGRES_PASSWORD" psql -X -A -t -U postgres -d {database} -c "$ASKED"',
         )))  # fmt: skip
+
+    def page(self, path: str, method: str = "GET") -> str:
+        """A page of ours in Airflow, as its first account sees it. Raises HTTPStatusError."""
+        trust = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+        said = {"username": self.client.user, "password": self.client.password}
+        with httpx.Client(base_url=self.client.address, verify=trust, timeout=60) as asking:
+            token = asking.post("/auth/token", json=said).raise_for_status().json()["access_token"]
+            bearer = {"Authorization": f"Bearer {token}"}
+            return asking.request(method, path, headers=bearer).raise_for_status().text
 
     def copy(self, service: str, path: str, to: Path) -> Path:
         """A directory of the service's container, copied here."""
@@ -132,6 +143,10 @@ def running(scratch: Path, *, workers: int) -> Iterator[Stack]:
         os.environ["SSL_CERT_FILE"] = str(scratch / "ca.pem")
         client.wait_until_healthy()
         yield stack
+    except BaseException:
+        print(compose(variables, "ps", check=False))
+        print(compose(variables, "logs", "--tail", "40", check=False))
+        raise
     finally:
         os.environ.pop("SSL_CERT_FILE", None)
         if os.environ.get("REENGAGE_COMPOSE_KEEP") != "1":

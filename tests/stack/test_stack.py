@@ -17,6 +17,7 @@ from stack.stack import Stack
 
 DAG = "reengage_health_education"
 RUN_SECONDS = 900
+SENT = "state = 'sent'"
 TLS_PORTS = {"postgres": 5432, "redis": 6379, "api-server": 8080, "portal": 8443, "mail": 2525}
 OURS = ("api-server", "scheduler", "dag-processor", "triggerer", "worker", "portal", "portal-tend",
         "mail")  # fmt: skip
@@ -27,6 +28,8 @@ SERVICES = (*OURS, "postgres", "redis")
 def played(stack: Stack) -> dict[str, Any]:
     """The campaign's run: two workers send, one is killed among its letters."""
     client, dag_run_id = stack.client, f"test__{uuid4()}"
+    approved = _reengage(stack, "approve", "--because", "for the test")  # as docs/approvals.md says
+    assert approved.startswith("approved  ")
     client.wait_for_dag(DAG)
     client.unpause(DAG)
     client.trigger(DAG, dag_run_id, {})
@@ -42,17 +45,18 @@ def played(stack: Stack) -> dict[str, Any]:
         assert client.run_state(DAG, dag_run_id) in ("queued", "running"), client.note(
             DAG, dag_run_id
         )
-        return len(senders()) == 2 and _count(stack, "state = 'sent'") > 50
+        return len(senders()) == 2 and _count(stack, SENT) > 50
 
     wait_until(both_send, seconds=RUN_SECONDS, what="sending on two workers", every=1)
     victim = next(one for one in stack.containers("worker") if _hostname(stack, one) in senders())
-    sent_before = _count(stack, "state = 'sent'")
+    sent_before = _count(stack, SENT)
     docker("kill", victim)  # SIGKILL, to every process in it
     wait_until(
         lambda: client.run_state(DAG, dag_run_id) not in ("queued", "running"),
         seconds=RUN_SECONDS, what="the end of the run", every=2,
     )  # fmt: skip
     return {
+        "dag_run_id": dag_run_id,
         "state": client.run_state(DAG, dag_run_id),
         "note": client.note(DAG, dag_run_id),
         "tasks": client.tasks(DAG, dag_run_id),
@@ -87,13 +91,18 @@ def test_every_letter_of_the_outbox_is_in_the_mail_sink_once(
 
 
 def test_the_ledger_of_the_run_is_sound(stack: Stack, played: dict[str, Any]) -> None:
-    verified = docker("exec", stack.containers("worker")[0], "python", "-m", "reengage", "ledger",
-                      "verify")  # fmt: skip
-    assert verified.startswith("the ledger is sound")
-    disclosed = stack.rows(
-        "store", "SELECT count(*) AS n FROM ledger_entry WHERE kind = 'disclosure'"
-    )
-    assert disclosed[0]["n"] == _count(stack, "state IN ('sent', 'unknown')")
+    assert _reengage(stack, "ledger", "verify").startswith("the ledger is sound")
+    assert _entries(stack, "disclosure") == _count(stack, "state IN ('sent', 'unknown')")
+
+
+def test_the_pages_in_airflow_show_the_run_and_each_reading_is_on_record(
+    stack: Stack, played: dict[str, Any]
+) -> None:
+    before = _entries(stack, "access")
+    page = stack.page(f"/reengage/dags/{DAG}/runs/{played['dag_run_id']}")
+    assert f"{_count(stack, SENT):,}" in page
+    assert "is sound" in stack.page("/reengage/compliance/verify", method="POST")
+    assert _entries(stack, "access") == before + 2
 
 
 def test_nothing_of_a_patient_is_left_on_a_worker_or_in_a_log(
@@ -167,8 +176,18 @@ def test_a_worker_knows_neither_airflows_database_nor_the_key_that_signs(stack: 
         assert "no pg_hba.conf entry" in told
 
 
+def _reengage(stack: Stack, *arguments: str) -> str:
+    """What our own command says in a worker, where an operator runs it."""
+    return docker("exec", stack.containers("worker")[0], "python", "-m", "reengage", *arguments)
+
+
 def _count(stack: Stack, where: str) -> int:
     found = stack.rows("store", f"SELECT count(*) AS n FROM letter WHERE {where}")
+    return int(found[0]["n"])
+
+
+def _entries(stack: Stack, kind: str) -> int:
+    found = stack.rows("store", f"SELECT count(*) AS n FROM ledger_entry WHERE kind = '{kind}'")
     return int(found[0]["n"])
 
 

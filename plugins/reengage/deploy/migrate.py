@@ -1,8 +1,7 @@
-"""Job `migrate`: Airflow's database and the store at this version, and the first accounts.
+"""Job `migrate`: Airflow's database and the store at this version.
 
-The only process that knows the owners' passwords. Repeating it is harmless: schemas that are up to
-date and accounts that exist are left alone. Passwords reach Airflow's commands by standard input,
-never by a command line, which every user of the machine could read.
+The only process that knows the password of the store's owner. Repeating it is harmless: a schema
+that is up to date is left alone.
 """
 
 from __future__ import annotations
@@ -15,43 +14,20 @@ from reengage import store
 from reengage.errors import ConfigurationError, ReengageError, StoreError
 from reengage.settings import HOME
 
-ACCOUNTS = {"admin": ("Admin", "ADMIN_PASSWORD"), "auditor": ("Viewer", "AUDITOR_PASSWORD")}
-"""User -> role and the variable with the password. `auditor` asks for the audit (docs/audit.md)."""
-
 
 def migrate() -> None:
     """Bring both databases up to date. Raises StoreError, ConfigurationError."""
-    _airflow("db", "migrate")
-    _airflow("sync-perm")
-    for user, (role, variable) in ACCOUNTS.items():
-        _airflow(
-            "users", "create", "--username", user, "--role", role, "--firstname", user,
-            "--lastname", "-", "--email", f"{user}@localhost",
-            answers=2 * (_required(variable) + "\n"),
-        )  # fmt: skip
-    engine = store.connect(_required("STORE_OWNER_URL"))
+    url = os.environ.get("STORE_OWNER_URL")
+    if not url:
+        raise ConfigurationError(
+            "variable STORE_OWNER_URL is missing; docker-compose.yaml sets it from .env"
+        )
+    done = subprocess.run(["airflow", "db", "migrate"], check=False)  # noqa: S607 - the image's
+    if done.returncode:
+        raise StoreError(f"`airflow db migrate` gave {done.returncode}; its output is above")
+    engine = store.connect(url)
     store.migrate(engine, HOME)
     engine.dispose()
-
-
-def _airflow(*arguments: str, answers: str = "") -> None:
-    done = subprocess.run(  # noqa: S603 - our own command
-        ["airflow", *arguments],  # noqa: S607 - the image's
-        input=answers,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise StoreError(
-            f"`airflow {' '.join(arguments[:2])}` gave {done.returncode}; its output is above"
-        )
-
-
-def _required(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise ConfigurationError(f"variable {name} is missing; run `make up`, which writes .env")
-    return value
 
 
 def main() -> int:

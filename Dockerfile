@@ -31,7 +31,7 @@ COPY jurisdictions.yaml practice.yaml vendors.yaml /opt/reengage/
 RUN install -d -m 0700 -o airflow -g root \
       /var/lib/reengage/keys /var/lib/reengage/journal /var/lib/reengage/checkpoints \
       /var/lib/reengage/archive /var/lib/reengage/returns /var/lib/reengage/mail \
-      /var/lib/reengage/rehearsal /var/log/airflow \
+      /var/lib/reengage/rehearsal /var/log/airflow /backups/dumps /backups/keys \
  && install -d -m 0750 -o airflow -g root \
       /tls/ca /tls/api-server /tls/portal /tls/postgres /tls/redis /tls/mail /tls/marquez /tls/jwt
 USER airflow

@@ -17,7 +17,7 @@ COMPOSE = HOME / "docker-compose.yaml"
 TEXT = COMPOSE.read_text(encoding="utf-8")
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-JOBS = {"prepare", "migrate", "accounts", "sample"}
+JOBS = {"prepare", "migrate", "accounts", "sample", "backup"}
 USED = dict(re.findall(r"\$\{([A-Z_]+)(:[-?][^}]*)?\}", TEXT))
 SECRET = re.compile(r"PASSWORD|SECRET|FERNET|WAREHOUSE_URL|TOKEN")
 METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
@@ -64,7 +64,7 @@ def test_a_service_tells_whether_it_is_well(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_a_job_runs_once_and_is_waited_for(name: str) -> None:
     assert SERVICES[name]["restart"] == "no"
-    if name != "sample":
+    if not SERVICES[name].get("profiles"):
         waiting = [
             one.get("depends_on", {}).get(name, {}).get("condition") for one in SERVICES.values()
         ]
@@ -116,8 +116,16 @@ def test_workers_know_neither_airflows_database_nor_what_signs_nor_the_owners() 
 
 
 def test_who_may_change_the_stores_tables_has_no_key_and_nobody_else_may() -> None:
-    assert [name for name, one in SERVICES.items() if "STORE_OWNER_URL" in str(one)] == ["migrate"]
+    """But for the backup, which is of both and runs when somebody says so."""
+    owners = {name for name, one in SERVICES.items() if "://store_owner:" in str(one)}
+    assert owners == {"migrate", "backup"}
     assert "keyring" not in str(SERVICES["migrate"]["volumes"])
+    assert SERVICES["backup"]["profiles"] == ["backup"]
+
+
+def test_a_dump_and_the_keys_are_backed_up_to_two_places() -> None:
+    places = [one for one in SERVICES["backup"]["volumes"] if ":/backups/" in one]
+    assert len({one.split(":/")[0] for one in places}) == 2
 
 
 def test_a_dag_is_parsed_once_the_roles_that_it_names_are_there() -> None:
@@ -170,7 +178,7 @@ def test_networks_lead_nowhere_but_for_who_must_get_out() -> None:
     open_ones = {name for name, one in FILE["networks"].items() if not one.get("internal")}
     assert open_ones == {"egress", "front"}
     out = {name for name, one in SERVICES.items() if open_ones & set(one.get("networks", []))}
-    assert out == {"accounts", "worker", "portal-tend", "api-server", "portal", "marquez"}
+    assert out == {"accounts", "backup", "worker", "portal-tend", "api-server", "portal", "marquez"}
     assert SERVICES["prepare"]["network_mode"] == "none"
     for one in SERVICES.values():
         for port in one.get("ports", []):

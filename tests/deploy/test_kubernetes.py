@@ -23,8 +23,8 @@ MANIFESTS = sorted(path for path in FILES.glob("*.yaml")
                    if path.name not in ("values.yaml", "pod-template.yaml"))  # fmt: skip
 VERSION = "1.34"
 CHART = os.environ.get("REENGAGE_CHART", "")
-SECRETS = {"reengage-metadata", "reengage-migrate", "reengage-fernet", "reengage-api",
-           "reengage-jwt"}  # fmt: skip
+SECRETS = {"reengage-metadata", "reengage-migrate", "reengage-accounts", "reengage-fernet",
+           "reengage-api", "reengage-jwt", "reengage-pages"}  # fmt: skip
 
 
 def documents(text: str) -> list[dict[str, Any]]:

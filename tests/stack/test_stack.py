@@ -101,8 +101,25 @@ def test_the_pages_in_airflow_show_the_run_and_each_reading_is_on_record(
     before = _entries(stack, "access")
     page = stack.page(f"/reengage/dags/{DAG}/runs/{played['dag_run_id']}")
     assert f"{_count(stack, SENT):,}" in page
-    assert "is sound" in stack.page("/reengage/compliance/verify", method="POST")
+    assert "derived again from their bytes" in stack.page(
+        "/reengage/compliance/verify", method="POST"
+    )
     assert _entries(stack, "access") == before + 2
+
+
+def test_a_backup_takes_the_store_and_the_keys_to_two_places(
+    stack: Stack, played: dict[str, Any]
+) -> None:
+    told = stack.compose("run", "--rm", "backup")
+    assert re.search(r"^store  /backups/dumps/\S+, [\d,]+ octets, [\d,]+ entries", told, re.M)
+    assert re.search(r"^keys   /backups/keys, \d+ files of keys", told, re.M)
+    seen = {
+        place: stack.compose("run", "--rm", "--no-deps", "backup", "find", place, "-type", "f")
+        for place in ("/backups/dumps", "/backups/keys")
+    }
+    assert "store.dump" in seen["/backups/dumps"]
+    assert ".key" in seen["/backups/keys"]
+    assert ".key" not in seen["/backups/dumps"]
 
 
 def test_nothing_of_a_patient_is_left_on_a_worker_or_in_a_log(

@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
         with engine():
             for image, origin in images.ensure().items():
                 print(f"{image}: {origin}")
-            with stacks.running(Path(scratch), workers=2) as found:
+            with stacks.running(Path(scratch)) as found:
                 yield found
     except NoEngineError as error:
         pytest.skip(str(error))

@@ -25,6 +25,7 @@ from stack.engine import docker
 PROJECT = "reengage-test"
 RATE = 40
 """Letters a second that the test's relay takes: slow enough to kill a worker among them."""
+WORKERS = 2
 HEARTBEAT_SECONDS = 20
 QUEUED_SECONDS = 90
 """Longer than a chunk waits for a slot in the test."""
@@ -128,13 +129,13 @@ def write_files(scratch: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(scratch: Path, *, workers: int) -> Iterator[Stack]:
+def running(scratch: Path) -> Iterator[Stack]:
     """The stack, built and healthy; its containers and volumes are gone at the end."""
     variables = write_files(scratch)
     try:
         compose(variables, "down", "-v", "--remove-orphans", check=False)  # a killed test's
         compose(variables, "build", "prepare")
-        compose(variables, "up", "-d", "--scale", f"worker={workers}")
+        compose(variables, "up", "-d", "--scale", f"worker={WORKERS}")
         address = f"https://localhost:{variables['AIRFLOW_LISTEN'].rpartition(':')[2]}"
         secrets = env_file.read(Path(variables["ENV_FILE"]))
         client = AirflowClient(address, "admin", secrets["ADMIN_PASSWORD"])

@@ -13,7 +13,7 @@ import pytest
 from reengage.embedded.processes import wait_until
 
 from stack.engine import docker
-from stack.stack import Stack
+from stack.stack import WORKERS, Stack
 
 DAG = "reengage_health_education"
 RUN_SECONDS = 900
@@ -193,13 +193,29 @@ def test_a_worker_knows_neither_airflows_database_nor_the_key_that_signs(stack: 
         assert "no pg_hba.conf entry" in told
 
 
+def test_a_store_that_was_lost_comes_back_from_the_backup(
+    stack: Stack, played: dict[str, Any]
+) -> None:
+    """The commands of deploy/compose/README.md; the last test here, as the old store is put aside."""
+    stack.compose("run", "--rm", "backup")
+    counted = {table: _count(stack, "true", table) for table in ("letter", "approval", "decision")}
+    stack.compose("stop", "worker", "portal", "portal-tend", "api-server")
+    stack.compose("exec", "-T", "postgres", "bash", "/etc/reengage/new-store.sh")
+    told = stack.compose("run", "--rm", "backup", "python", "-m", "reengage", "restore",
+                         "/backups/dumps", "--keys", "/backups/keys")  # fmt: skip
+    assert told.startswith("restored ")
+    stack.compose("up", "-d", "--scale", f"worker={WORKERS}")
+    assert {table: _count(stack, "true", table) for table in counted} == counted
+    assert _reengage(stack, "ledger", "verify").startswith("the ledger is sound")
+
+
 def _reengage(stack: Stack, *arguments: str) -> str:
     """What our own command says in a worker, where an operator runs it."""
     return docker("exec", stack.containers("worker")[0], "python", "-m", "reengage", *arguments)
 
 
-def _count(stack: Stack, where: str) -> int:
-    found = stack.rows("store", f"SELECT count(*) AS n FROM letter WHERE {where}")
+def _count(stack: Stack, where: str, table: str = "letter") -> int:
+    found = stack.rows("store", f"SELECT count(*) AS n FROM {table} WHERE {where}")
     return int(found[0]["n"])
 
 

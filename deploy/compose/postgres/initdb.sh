@@ -29,12 +29,9 @@ CREATE ROLE portal LOGIN PASSWORD :'portal' IN ROLE reengage_portal;
 CREATE ROLE reporter LOGIN PASSWORD :'reporter' IN ROLE reengage_reporter;
 
 CREATE DATABASE airflow OWNER airflow;
-CREATE DATABASE store OWNER store_owner;
+\i /etc/reengage/store.sql
 CREATE DATABASE warehouse OWNER loader;
 CREATE DATABASE marquez OWNER marquez;
-REVOKE ALL ON DATABASE airflow, store, warehouse, marquez, postgres FROM PUBLIC;
-GRANT CONNECT ON DATABASE store TO portal, reporter;
--- TEMPORARY: tasks join keys within a session, in tables that end with it.
-GRANT CONNECT, TEMPORARY ON DATABASE store TO tasks, pages;
+REVOKE ALL ON DATABASE airflow, warehouse, marquez, postgres FROM PUBLIC;
 GRANT CONNECT, TEMPORARY ON DATABASE warehouse TO extractor;
 SQL

@@ -3,6 +3,21 @@
 # code in it, so that what runs is what was tested. Nothing is installed at start.
 # docs/scale.md says how to build and name it; tests/deploy holds its version to requirements.txt.
 ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.11
+ARG POSTGRES_IMAGE=postgres:18.4-bookworm
+
+# pg_dump and pg_restore are the server's own, with what they are linked to but libc: a backup wants
+# programs of the server's version, and those of the Python wheel speak no TLS.
+FROM ${POSTGRES_IMAGE} AS postgres
+USER root
+RUN install -d /client/bin /client/lib \
+ && for name in pg_dump pg_restore; do \
+      real=$(readlink -f "$(command -v $name)") && install -m 0755 "$real" /client/lib/$name \
+   && ldd "$real" | awk '$2 == "=>" && $3 ~ /^\// && $1 !~ /^(libc|libm|libpthread|libdl|librt)\.so/ {print $3}' \
+      | xargs -r cp -L -n -t /client/lib \
+   && printf '#!/bin/sh\nLD_LIBRARY_PATH=/opt/postgresql/lib exec /opt/postgresql/lib/%s "$@"\n' $name \
+      > /client/bin/$name && chmod 0755 /client/bin/$name; \
+    done
+
 FROM ${AIRFLOW_IMAGE}
 
 # An environment of its own, exactly the lock: what the official image has besides is not in it. It
@@ -15,7 +30,8 @@ RUN python -m venv /tmp/uv && python -m venv --without-pip /opt/venv \
  && export VIRTUAL_ENV=/opt/venv UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
  && /tmp/uv/bin/uv pip sync --no-cache --compile-bytecode --require-hashes /opt/reengage/requirements.txt \
  && /tmp/uv/bin/uv pip check && rm -rf /tmp/uv
-ENV PATH=/opt/venv/bin:$PATH VIRTUAL_ENV=/opt/venv
+COPY --from=postgres /client /opt/postgresql
+ENV PATH=/opt/venv/bin:/opt/postgresql/bin:$PATH VIRTUAL_ENV=/opt/venv
 
 COPY campaigns /opt/reengage/campaigns
 COPY dags /opt/reengage/dags

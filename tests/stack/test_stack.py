@@ -110,11 +110,13 @@ def test_the_pages_in_airflow_show_the_run_and_each_reading_is_on_record(
 def test_a_backup_takes_the_store_and_the_keys_to_two_places(
     stack: Stack, played: dict[str, Any]
 ) -> None:
-    told = stack.compose("run", "--rm", "backup")
+    told = stack.compose("run", "-T", "--rm", "backup")
     assert re.search(r"^store  /backups/dumps/\S+, [\d,]+ octets, [\d,]+ entries", told, re.M)
     assert re.search(r"^keys   /backups/keys, \d+ files of keys", told, re.M)
     seen = {
-        place: stack.compose("run", "--rm", "--no-deps", "backup", "find", place, "-type", "f")
+        place: stack.compose(
+            "run", "-T", "--rm", "--no-deps", "backup", "find", place, "-type", "f"
+        )
         for place in ("/backups/dumps", "/backups/keys")
     }
     assert "store.dump" in seen["/backups/dumps"]
@@ -196,12 +198,12 @@ def test_a_worker_knows_neither_airflows_database_nor_the_key_that_signs(stack: 
 def test_a_store_that_was_lost_comes_back_from_the_backup(
     stack: Stack, played: dict[str, Any]
 ) -> None:
-    """The commands of deploy/compose/README.md; the last test here, as the old store is put aside."""
-    stack.compose("run", "--rm", "backup")
+    """By the commands of deploy/compose/README.md. The last test here: the store is put aside."""
+    stack.compose("run", "-T", "--rm", "backup")
     counted = {table: _count(stack, "true", table) for table in ("letter", "approval", "decision")}
     stack.compose("stop", "worker", "portal", "portal-tend", "api-server")
     stack.compose("exec", "-T", "postgres", "bash", "/etc/reengage/new-store.sh")
-    told = stack.compose("run", "--rm", "backup", "python", "-m", "reengage", "restore",
+    told = stack.compose("run", "-T", "--rm", "backup", "python", "-m", "reengage", "restore",
                          "/backups/dumps", "--keys", "/backups/keys")  # fmt: skip
     assert told.startswith("restored ")
     stack.compose("up", "-d", "--scale", f"worker={WORKERS}")

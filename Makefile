@@ -37,9 +37,28 @@ JOB = $(if $(DATA),--data "$(DATA)") $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(fi
 portal: .venv/.locked ## Serve patients on this machine: letters, opting out, preferences
 	@$(PY) -m reengage portal
 
+.PHONY: up
+up: env ## Build and start the containers of docker-compose.yaml, making what is missing of .env
+	@$(COMPOSE) build prepare
+	@$(COMPOSE) up -d $(SCALE)
+	@$(COMPOSE) ps
+
+.PHONY: env
+env: ## Make what is missing of the containers' secrets: .env and worker.env, mode 0600
+	@PYTHONPATH=plugins $(PYTHON) -m reengage.deploy.env_file
+
+# Version 2 where docker has it, else the older command.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+SCALE = $(if $(WORKERS),--scale worker=$(WORKERS))
+
 .PHONY: down
-down: .venv/.locked ## Stop whatever a run or the UI left running
-	@$(PY) -m reengage down
+down: ## Stop whatever a run, the UI or `make up` left running; data and keys stay
+	@[ ! -x $(PY) ] || $(PY) -m reengage down
+	@[ ! -e .env ] || ! docker info >/dev/null 2>&1 || $(COMPOSE) down --remove-orphans
+
+.PHONY: test-compose
+test-compose: .venv/.locked ## Bring the containers up, kill a worker in mid-campaign, compare every letter
+	@REENGAGE_COMPOSE=1 $(PY) -m pytest -q -s -n0 tests/stack
 
 .PHONY: test
 test: .venv/.locked ## Set up and run every test, apart from the long ones
@@ -54,6 +73,11 @@ SHARED_OUT = -n 3 --dist loadscope --no-loadscope-reorder
 .PHONY: tutorial
 tutorial: .venv/.locked ## Follow docs/tutorial.md and docs/runbook.md on fresh clones, word for word
 	@$(PY) -m pytest -m long -n 0 tests/test_walks.py
+
+.PHONY: test-kubernetes
+test-kubernetes: .venv/.locked ## Render the official chart (CHART=dir, helm) with our values, check all manifests
+	@.venv/bin/uv pip install --quiet --target var/kubernetes kubernetes-validate==1.37.0
+	@REENGAGE_CHART="$(CHART)" PYTHONPATH=var/kubernetes $(PY) -m pytest -q -n0 tests/deploy/test_kubernetes.py
 
 .PHONY: mutations
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red
@@ -98,7 +122,7 @@ fix: .venv/.locked ## Repair style, write the files that are generated from code
 	@$(PY) -m reengage generate
 
 .PHONY: bench
-bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes, portal or reports
+bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, outcomes, portal, reports, scale or dag
 	@$(PY) bench/$(WHAT).py
 
 .PHONY: lock

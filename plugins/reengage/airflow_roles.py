@@ -34,6 +34,8 @@ class Account:
     name: str
     role: str
     password: str
+    keep: bool = False
+    """True = an account of that name is left as it is, closed or with another password."""
 
 
 def differences(apply: bool) -> list[Change]:
@@ -71,6 +73,8 @@ def ensure_accounts(accounts: Sequence[Account]) -> int:
         for account in accounts:
             role = session.scalars(select(FabRole).filter_by(name=account.role)).unique().one()
             user = session.scalars(select(User).filter_by(username=account.name)).one_or_none()
+            if user is not None and account.keep:
+                continue
             if user is None:
                 made += 1
                 user = User()

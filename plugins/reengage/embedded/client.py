@@ -11,6 +11,8 @@ from typing import Any
 from reengage.embedded.processes import ProcessError, wait_until
 
 START_SECONDS = 120
+PAGE = 100
+"""Airflow's `maximum_page_limit`; who asks for more is given as many, without a word."""
 
 
 @dataclass
@@ -49,10 +51,14 @@ class AirflowClient:
         return state
 
     def tasks(self, dag_id: str, dag_run_id: str) -> list[dict[str, Any]]:
-        """Task instances of a run, mapped ones each."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances?limit=1000"
-        found: list[dict[str, Any]] = self.call("GET", path)["task_instances"]
-        return found
+        """Task instances of a run, mapped ones each. Airflow gives a hundred at a time."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances?order_by=id"
+        found: list[dict[str, Any]] = []
+        while True:
+            told = self.call("GET", f"{path}&limit={PAGE}&offset={len(found)}")
+            found += told["task_instances"]
+            if not told["task_instances"] or len(found) >= told["total_entries"]:
+                return found
 
     def is_asked(self, dag_id: str, dag_run_id: str) -> bool:
         """Whether a task of the run waits for somebody's answer."""

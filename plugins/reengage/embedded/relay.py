@@ -5,8 +5,9 @@ or newer (EML-11, EML-13); what it answers with 250 lies in the Maildir, complet
 letter's file is the envelope as the trace headers of a final delivery (one Return-Path line, then
 one Delivered-To line: RFC 5321 section 4.4), and after them the letter, byte for byte. It offers
 SIZE, 8BITMIME and PIPELINING, and neither delivery notices nor log-ins, which it does not have. No
-address and no line of a letter enters its log. It listens on the loopback only, until SIGTERM or
-SIGINT. Run by `RelayProcess`, or by hand: `python -m reengage.embedded.relay --help`.
+address and no line of a letter enters its log. It listens on the loopback, until SIGTERM or SIGINT.
+Run by `RelayProcess`, or by hand: `python -m reengage.embedded.relay --help`. As the mail sink of
+docker-compose.yaml it listens on the container's network, with certificates that others made.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from reengage.embedded.certificates import Certificates, ensure_certificates
 from reengage.embedded.processes import ProcessError, wait_until
 
+LOOPBACK = "127.0.0.1"
 MAX_BYTES = 1 << 20
 START_SECONDS = 30
 STOP_SECONDS = 10
@@ -170,9 +172,15 @@ class RelayProcess:
 
 
 async def serve(
-    maildir: Path, certificates: Certificates, port_file: Path, *, until_stdin_ends: bool
+    maildir: Path,
+    certificates: Certificates,
+    port_file: Path | None,
+    *,
+    until_stdin_ends: bool,
+    host: str = LOOPBACK,
+    port: int = 0,
 ) -> None:
-    """Serve on a free loopback port, written to `port_file`, until it is told to stop."""
+    """Serve until it is told to stop; without a port on a free one, written to `port_file`."""
     # Not create_default_context(): it writes the session keys where SSLKEYLOGFILE says.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -196,10 +204,11 @@ async def serve(
         loop.add_signal_handler(number, stopped.set)
     if until_stdin_ends:
         loop.add_reader(sys.stdin, stopped.set)  # nobody writes: readable means that it ended
-    server = await loop.create_server(session, "127.0.0.1", 0)
-    temporary = port_file.with_name(port_file.name + ".new")
-    temporary.write_text(str(server.sockets[0].getsockname()[1]), encoding="ascii")
-    temporary.replace(port_file)
+    server = await loop.create_server(session, host, port)
+    if port_file is not None:
+        temporary = port_file.with_name(port_file.name + ".new")
+        temporary.write_text(str(server.sockets[0].getsockname()[1]), encoding="ascii")
+        temporary.replace(port_file)
     await stopped.wait()
     server.close()
 
@@ -208,19 +217,25 @@ def main() -> None:
     """Run the relay in the foreground."""
     parser = argparse.ArgumentParser(description="An SMTP relay with TLS that fills a Maildir.")
     parser.add_argument("--maildir", type=Path, required=True)
-    parser.add_argument("--certificates", type=Path, required=True, help="made if there are none")
-    parser.add_argument("--port-file", type=Path, required=True, help="written once it accepts")
+    parser.add_argument("--certificates", type=Path, required=True,
+                        help="on the loopback: made if there are none")  # fmt: skip
+    parser.add_argument("--port-file", type=Path, help="written once it accepts")
+    parser.add_argument("--host", default=LOOPBACK, help=f"({LOOPBACK})")
+    parser.add_argument("--port", type=int, default=0, help="(any that is free)")
     parser.add_argument("--until-stdin-ends", action="store_true", help="end with the starter")
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     # aiosmtpd logs addresses to the one, asyncio objects that hold a letter to the other.
     for name in ("mail", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    made = ensure_certificates if options.host == LOOPBACK else Certificates.within
     serving = serve(
         options.maildir,
-        ensure_certificates(options.certificates),
+        made(options.certificates),
         options.port_file,
         until_stdin_ends=options.until_stdin_ends,
+        host=options.host,
+        port=options.port,
     )
     with suppress(KeyboardInterrupt):
         asyncio.run(serving)

@@ -24,7 +24,7 @@ from reengage import checks
 from reengage.mail.template_files import FETCHES
 from reengage.pipeline import outbox
 from reengage.pipeline.composing import BLANK, Wording, said_in, wordings
-from reengage.pipeline.opened import Layer, content, layers, links_in, parsed
+from reengage.pipeline.opened import Layer, content, layers, links_in
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete, ending
@@ -74,10 +74,10 @@ def facts(
         "message_id": str(outer["Message-ID"]),
         "fields_declared": set(letter.declared) == set(run.campaign.fields),
         "undeclared_parts": sum(
-            undeclared_parts(one.found, parsed(one.blank), one.declared) for one in found
+            undeclared_parts(one.found, one.expected, one.declared) for one in found
         ),
         "header_faults": sum(_header_faults(one.found, one.octets) for one in found),
-        "foreign_headers": sum(_foreign_headers(one.found, parsed(one.blank)) for one in found),
+        "foreign_headers": sum(_foreign_headers(one.found, one.expected) for one in found),
         "addressed_right": all(one.found["To"] == letter.recipient for one in found),
         "remote_fetches": sum(len(FETCHES.findall(one.page)) for one in found),
         "tracking_links": sum(len(_tracking_links(one)) for one in found),

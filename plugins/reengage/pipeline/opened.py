@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
+from functools import cached_property, lru_cache
 from typing import cast
 
 from reengage.compose import Links, Parts, finish
@@ -26,6 +27,8 @@ from reengage.sealing.mime import wrap
 from reengage.sealing.protection import protect
 from reengage.templates import Rendered
 
+_POLICY = SMTP.clone(header_factory=lru_cache(256)(SMTP.header_factory))
+"""The parser asks for a header's meaning again and again, and letters differ in few of them."""
 _LINK = re.compile(r"\bhref\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 
 
@@ -40,12 +43,17 @@ class Layer:
     links: Links | None = field(default=None, repr=False)
     """The links of its own that it may show."""
 
-    @property
+    @cached_property
     def found(self) -> EmailMessage:
-        """The message."""
+        """The message, parsed once: parsing is most of what looking at a letter costs."""
         return parsed(self.octets)
 
-    @property
+    @cached_property
+    def expected(self) -> EmailMessage:
+        """The blank one."""
+        return parsed(self.blank)
+
+    @cached_property
     def page(self) -> str:
         """Its HTML; empty where it has none."""
         return content(self.found, "html")
@@ -60,7 +68,7 @@ def layers(run: Run, letter: Addressed, identity: str, wording: Wording) -> list
 
 def parsed(octets: bytes) -> EmailMessage:
     """The message, as a mail client reads it."""
-    return message_from_bytes(octets, policy=SMTP)
+    return message_from_bytes(octets, policy=_POLICY)
 
 
 def content(message: EmailMessage, subtype: str) -> str:

@@ -12,7 +12,10 @@ CREATE INDEX run_by_opening ON run (opened_at);
 -- The pages read the outcomes as the role that can read those alone.
 DO $$
 BEGIN
-    GRANT reengage_reporter TO reengage_tasks;
+    -- Who may not grant it may not repeat it either: an administrator may have done it.
+    IF NOT pg_has_role('reengage_tasks', 'reengage_reporter', 'MEMBER') THEN
+        GRANT reengage_reporter TO reengage_tasks;
+    END IF;
 EXCEPTION
     WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'role reengage_reporter may not be granted here'

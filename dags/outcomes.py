@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 from reengage import outcomes_operators as task
 from reengage.notifiers import ON_FAILURE
+from reengage.roles import DAG_ACCESS
 
 PATIENTS = Asset("reengage://warehouse/contract")
 KNOWN = Asset("reengage://store/outcomes/known")
@@ -39,6 +40,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,
+    access_control=DAG_ACCESS,
     tags=["reengage", "outcomes"],
     params=PARAMS,
     default_args={

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, Asset, CronTriggerTimetable
 from reengage import responses_operators as task
 from reengage.notifiers import ON_FAILURE
+from reengage.roles import DAG_ACCESS
 
 SUPPRESSIONS = Asset("reengage://store/suppression")
 OPT_OUTS = Asset("reengage://store/opt_out")
@@ -31,6 +32,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,  # an opt-out that nobody reads would not hold
+    access_control=DAG_ACCESS,
     tags=["reengage", "responses"],
     default_args={
         "owner": "data-engineering",

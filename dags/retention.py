@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable
 from reengage import retention_operators as task
+from reengage.notifiers import ON_FAILURE
+from reengage.roles import DAG_ACCESS
 
 STORE = Asset("reengage://store/retention")
 
@@ -26,11 +28,13 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,  # what must go, goes without anybody who switches it on
+    access_control=DAG_ACCESS,
     tags=["reengage", "retention"],
     default_args={
         "owner": "compliance",
         "retries": 2,
         "retry_delay": timedelta(minutes=5),
+        "on_failure_callback": ON_FAILURE,
         "execution_timeout": timedelta(hours=1),
     },
 ):

@@ -123,6 +123,10 @@ class Drill:
             status=status,
         )  # fmt: skip
 
+    def looked(self) -> None:
+        """Somebody has looked, and lets the campaign go on."""
+        self.command("campaign", "resume", CAMPAIGN, "--because", "looked at the unknown letters")
+
     def again(self, *, days: int = 0) -> tuple[Run, int]:
         """The campaign's next run; gives how many letters left."""
         practice = self.practice

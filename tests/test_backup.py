@@ -8,17 +8,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from daily import Practice
 from drill import CAMPAIGN, NEW, NEWER, Drill
-from reengage.cli import upkeep_commands
+from reengage import suppressions
+from reengage.backup.aside import copy_aside
+from reengage.cli import staff_commands, upkeep_commands
 from reengage.cli.main import main
 from reengage.embedded.postgres import Postgres
-from reengage.errors import KeyringError, StoreError
+from reengage.errors import BackupError, KeyringError, RefusedError, StoreError
 from reengage.keys import ensure_keyring, open_keyring
+from reengage.ledger.checkpoints import Checkpoints
 from reengage.ledger.outbox import check_outbox
+from reengage.pipeline import approvals
+from reengage.pipeline.preflight import preflight
+from reengage.pipeline.question import UnapprovedError
 from reengage.pipeline.run import resume
 from reengage.settings import HOME
 from simulators.smtp import HostileRelay
@@ -41,6 +49,7 @@ def site(
     for name in [name for name in os.environ if name.startswith("REENGAGE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(upkeep_commands, "HOME", settings.home)
+    monkeypatch.setattr(staff_commands, "HOME", settings.home)
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.setenv("REENGAGE_STORE_URL", settings.store_url)
     monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", settings.warehouse_url)
@@ -73,8 +82,18 @@ def test_the_drill(site: Drill) -> None:
     assert [row["n"] for row in practice.rows("SELECT count(*) AS n FROM opt_out")] == [1]
     assert [row["n"] for row in practice.rows("SELECT count(*) AS n FROM suppression")] == [1]
 
-    # No letter goes twice: neither one that was open, nor one that was composed since.
+    # Nothing is sent before somebody has looked.
     practice.world.patient("z0")
+    assert site.again()[1] == 0
+    site.looked()
+
+    # An opt-out link works that only a letter of after the backup has, before anything is composed.
+    ring = open_keyring(practice.settings.keyring)
+    since = [ring.pseudonym("patient", one) for one in NEW]
+    links = practice.rows("SELECT patient FROM opt_out_link WHERE patient = ANY(:p)", p=since)
+    assert sorted(str(row["patient"]) for row in links) == sorted(since)
+
+    # No letter goes twice: neither one that was open, nor one that was composed since.
     run, left = site.again()
     site.tell(f"# the next run: {left} letter leaves, that of a patient who is new")
     assert left == 1
@@ -154,13 +173,19 @@ def test_nothing_of_a_patient_and_no_password_is_in_the_clear(
 ) -> None:
     monkeypatch.setenv("REENGAGE_RETURNS_IMAP", "imaps://user:hunter2@mail.example.org/INBOX")
     monkeypatch.setenv("REENGAGE_MIRROR_TOKEN", "hunter2")
+    hooks = "https://hooks.example.org/services/T0/hunter2 https://chat.example.org/hunter2"
+    monkeypatch.setenv("REENGAGE_ALERT_WEBHOOKS", hooks)
+    monkeypatch.setenv("REENGAGE_RELAY_URL_OTHER", "smtps://user:hunter2@relay.example.org:465")
+    monkeypatch.setenv("REENGAGE_AIRFLOW_URL", "https://api:ha/hunter2@airflow.example.org")
     back_up(backed_up)
     everything = contents(backed_up.store) + contents(backed_up.keys)
     for secret in (b"hunter2", b"p0@example.org", b"Givenp0", b"appointment-p0"):
         assert secret not in everything
     told = json.loads((sorted(backed_up.store.glob("[0-9]*"))[-1] / "settings.json").read_text())
     assert told["REENGAGE_RETURNS_IMAP"] == "imaps://mail.example.org/INBOX"
-    assert told["REENGAGE_MIRROR_TOKEN"] == "(set)"
+    assert told["REENGAGE_MIRROR_TOKEN"] == told["REENGAGE_ALERT_WEBHOOKS"] == "(set)"
+    assert told["REENGAGE_RELAY_URL_OTHER"] == "smtps://relay.example.org:465"
+    assert told["REENGAGE_AIRFLOW_URL"] == "(set)"
 
 
 def test_a_store_that_lives_is_never_overwritten(backed_up: Drill) -> None:
@@ -268,6 +293,18 @@ def test_a_journal_that_lost_lines_does_not_replace_its_copy(backed_up: Drill) -
     assert copy.read_bytes() == whole
 
 
+def test_the_copy_of_another_keyring_is_not_written_over(backed_up: Drill) -> None:
+    """A practice begun anew, store and keyring, must not take the old dumps' keys along."""
+    copied = contents(backed_up.keys)
+    fresh = ensure_keyring(backed_up.base / "fresh")
+    with pytest.raises(BackupError, match="is the copy of another keyring"):
+        copy_aside(
+            fresh, backed_up.keys, journals=[], months=[],
+            checkpoints=Checkpoints(str(backed_up.base / "none")),
+        )  # fmt: skip
+    assert contents(backed_up.keys) == copied
+
+
 def test_places_within_each_other_are_refused(site: Drill) -> None:
     within = ("--to", str(site.base / "b"), "--keys", str(site.base / "b" / "keys"))
     assert "keep dumps and keys apart" in site.command("backup", *within, status=1)
@@ -290,3 +327,109 @@ def test_without_an_archive_what_is_lost_to_the_ledger_is_told(
         backed_up.practice.open(CAMPAIGN)
     backed_up.command("ledger", "restored", "--because", "disk lost")
     backed_up.practice.open(CAMPAIGN)
+
+
+def test_what_was_decided_since_holds_and_every_campaign_waits_for_a_person(
+    backed_up: Drill,
+) -> None:
+    """Neither a pause nor a rejection is undone by a restore."""
+    practice = backed_up.practice
+    [thing] = practice.rows("SELECT subject, sha256 FROM approval WHERE subject = 'suite/batch'")
+    things = {str(thing["subject"]): str(thing["sha256"])}
+    with pytest.raises(RefusedError):
+        approvals.answer(
+            practice.settings, things, "rejected", by="olga", reason="lets too much through",
+            run_id=uuid4(),
+        )  # fmt: skip
+    backed_up.command("campaign", "pause", CAMPAIGN, "--because", "wrong telephone number")
+    backed_up._audited()
+    backed_up.lose()
+    assert "decisions since: 2 taken up" in restore(backed_up)
+    newest = practice.rows(
+        "SELECT decision, decided_by, reason FROM approval WHERE subject = 'suite/batch'"
+        " ORDER BY number DESC LIMIT 1"
+    )
+    assert newest == [
+        {"decision": "rejected", "decided_by": "olga", "reason": "lets too much through"}
+    ]
+    paused = practice.rows(
+        "SELECT DISTINCT ON (campaign) campaign, paused, reason FROM campaign_pause"
+        " ORDER BY campaign, number DESC"
+    )
+    assert {str(row["campaign"]) for row in paused if row["paused"]} == {
+        path.stem for path in (practice.settings.home / "campaigns").glob("*.yaml")
+    }
+    assert {row["campaign"]: row["reason"] for row in paused}[CAMPAIGN] == "wrong telephone number"
+    with pytest.raises(UnapprovedError, match="suite/batch"):
+        preflight(practice.settings, CAMPAIGN, uuid4(), "manual__test")
+    assert "the ledger is sound" in backed_up.command("ledger", "verify")
+
+
+def test_a_letter_that_its_reader_said_is_not_theirs_opens_for_nobody_after_a_restore(
+    backed_up: Drill,
+) -> None:
+    practice = backed_up.practice
+    practice.spoil(
+        "INSERT INTO portal_message (message_id, letter_id, patient, sealed, expires_at, recipient)"
+        " SELECT repeat(c, 22), letter_id, patient, 'sealed', now() + interval '9 days',"
+        " recipient_id FROM letter, unnest(ARRAY['a']) AS c"
+    )
+    back_up(backed_up)
+    [letter] = practice.rows("SELECT letter_id, recipient_id FROM letter")
+    said = suppressions.Suppression(
+        uuid4(), "not_me", datetime.now(UTC), recipient=str(letter["recipient_id"]),
+        letter_id=letter["letter_id"],  # type: ignore[arg-type]
+    )  # fmt: skip
+    engine = create_engine(practice.settings.store_url)
+    with engine.begin() as connection:
+        suppressions.record(connection, practice.settings.suppressions_path, [said])
+    engine.dispose()
+    backed_up.lose()
+    assert "1 letters closed at the portal" in restore(backed_up)
+    [guess] = practice.rows("SELECT message_id, reported_at FROM portal_guess")
+    assert guess == {"message_id": "a" * 22, "reported_at": said.at}
+
+
+def test_a_journal_older_than_its_copy_stops_a_restore(backed_up: Drill) -> None:
+    """A disk that is itself from a backup has forgotten what patients said since."""
+    backed_up.command("opt-out", "--patient", "p0")
+    backed_up.command("revoke", "--patient", "p0", "--channel", "phone")
+    back_up(backed_up)
+    journal = backed_up.practice.settings.journal_path
+    whole = journal.read_bytes()
+    journal.write_bytes(whole.splitlines(keepends=True)[0])
+    backed_up.lose()
+    assert "does not go on from what" in restore(backed_up, status=1)
+    journal.unlink()
+    restore(backed_up)
+    assert journal.read_bytes() == whole
+    assert backed_up.practice.rows("SELECT count(*) AS n FROM revocation") == [{"n": 1}]
+
+
+def test_checkpoints_that_only_the_copy_has_are_there_after_a_restore(
+    backed_up: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REENGAGE_ARCHIVE")
+    place = backed_up.practice.settings.keyring / "checkpoints"
+    backed_up.command("ledger", "checkpoint")
+    backed_up.command("opt-out", "--patient", "p0")
+    backed_up.command("ledger", "checkpoint")
+    back_up(backed_up)
+    newest = sorted(place.iterdir())[-1]
+    first = sorted(backed_up.store.glob("[0-9]*"))[0]
+    newest.unlink()
+    backed_up.lose()
+    told = backed_up.command("restore", str(first), "--keys", str(backed_up.keys))
+    assert newest.exists()
+    assert "entries that were signed are lost to the ledger" in told
+
+
+def test_a_restore_writes_nothing_beside_the_dump(backed_up: Drill) -> None:
+    """Storage that writes once is read only, and a link that somebody put there is not followed."""
+    victim = backed_up.base / "victim"
+    victim.write_text("mine", encoding="utf-8")
+    [backup] = backed_up.store.glob("[0-9]*")
+    (backup / ".store.dump.list").symlink_to(victim)
+    backed_up.lose()
+    assert "1 unknown" in restore(backed_up)
+    assert victim.read_text(encoding="utf-8") == "mine"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+PAST = datetime(2025, 5, 1, 14, tzinfo=UTC)
 THINGS = {"template/x": "a" * 64}
 YES = {
     "chosen_options": ["Approve"],
@@ -35,6 +36,7 @@ class Stage:
         self.approvers: tuple[str, ...] = ()
         self.recorded: list[tuple[Any, ...]] = []
         self.turned_away: list[str] = []
+        self.stands: tuple[str, str] | None = None
         self.asked: list[dict[str, Any]] = []
         self.task = operators.PreflightOperator(task_id="preflight", campaign="x")
         patch = monkeypatch.setattr
@@ -45,10 +47,11 @@ class Stage:
         patch("reengage.pipeline.approvals.answer", self._answer)
         patch("reengage.pipeline.approvals.turned_away", lambda _, by, *__: self._away(by))
         patch("reengage.pipeline.approvals.may_answer", lambda _, by: self._may(by))
-        patch(
-            "airflow.sdk.execution_time.hitl.upsert_hitl_detail",
-            lambda **question: self.asked.append(question),
-        )
+        patch("reengage.operator_asking.put_question", self._put)
+
+    def _put(self, question: dict[str, Any]) -> tuple[str, str]:
+        self.asked.append(question)
+        return self.stands or (question["subject"], question["body"])
 
     def _open(self) -> dict[str, str]:
         from reengage.pipeline.question import Question, UnapprovedError
@@ -91,7 +94,9 @@ def waiting() -> Callable[..., Any]:
 
 
 def context() -> Any:
-    ti = SimpleNamespace(map_index=None, try_number=1, id="ti-1", xcom_push=lambda **_: None)
+    ti = SimpleNamespace(
+        map_index=None, try_number=1, id="ti-1", task_id="preflight", xcom_push=lambda **_: None
+    )
     return {"ti": ti, "dag_run": SimpleNamespace(dag_id="reengage_x", run_id="manual__1")}
 
 
@@ -181,3 +186,23 @@ def test_what_changed_while_it_was_asked_about_is_the_next_trys_question(stage: 
         stage.resume(YES)
     assert not isinstance(raised.value, AirflowFailException)
     assert stage.asked == []
+
+
+@pytest.mark.parametrize(
+    ("run_type", "day"), [("scheduled", PAST), ("backfill", PAST), ("manual", None)]
+)
+def test_a_backfill_of_past_days_is_of_those_days_and_so_sends_nothing(
+    run_type: str, day: datetime | None, operators: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run of today, each of its days would send today's letters."""
+    seen: list[dict[str, Any]] = []
+    run = SimpleNamespace(run_id="r", day="d", mode="m")
+    monkeypatch.setattr(
+        "reengage.pipeline.preflight.preflight", lambda *_, **said: seen.append(said) or run
+    )
+    dag_run = SimpleNamespace(
+        dag_id="reengage_x", run_id="r1", run_type=run_type, logical_date=PAST
+    )
+    task = operators.PreflightOperator(task_id="preflight", campaign="x")
+    task._open(None, {"params": {}, "dag_run": dag_run}, None)
+    assert [one["scheduled_for"] for one in seen] == [day]

@@ -240,16 +240,57 @@ def test_what_a_key_still_opens_is_left_sealed(engine: Engine, keyring: Keyring)
 def test_letters_in_the_clear_go_after_a_week_and_refused_events_after_three_months(
     engine: Engine, keyring: Keyring, tmp_path: Path
 ) -> None:
-    ages = {"rehearsed_files": tmp_path / "rehearsal", "refused_events": tmp_path / "spool/refused"}
+    rehearsal, refused = tmp_path / "rehearsal", tmp_path / "spool" / "refused"
+    ages = {"rehearsed_files": rehearsal / "cur", "refused_events": refused}
     for name, directory in ages.items():
-        (directory / "new").mkdir(parents=True)
+        directory.mkdir(parents=True)
         for days in (kept(name).term.days - 1, kept(name).term.days + 1):
-            path = directory / "new" / f"{days}.eml"
-            path.write_bytes(b"x")
-            os.utime(path, ((NOW - timedelta(days=days)).timestamp(),) * 2)
-    (tmp_path / "spool" / "waiting.json").write_bytes(b"x")
-    os.utime(tmp_path / "spool" / "waiting.json", (0, 0))
-    places = Places(tmp_path / "rehearsal", tmp_path / "spool")
+            aged(directory / f"{days:032x}.localhost:2,S", days)
+    aged(tmp_path / "spool" / "waiting.json", 10_000)
+    places = Places(rehearsal, tmp_path / "spool")
     assert sweep(engine, keyring, HOME, now=NOW, places=places) == dict.fromkeys(ages, 1)
     assert (tmp_path / "spool" / "waiting.json").exists()
-    assert sorted(path.name for path in tmp_path.rglob("*.eml")) == ["6.eml", "89.eml"]
+    left = [int(path.name[:32], 16) for path in tmp_path.rglob("*.localhost*")]
+    assert sorted(left) == [6, 89]
+
+
+def test_a_folder_of_rehearsals_named_by_mistake_loses_nothing_of_anybody_elses(
+    engine: Engine, keyring: Keyring, tmp_path: Path
+) -> None:
+    """Only what a dry run writes goes: by place and by name, and no link is followed."""
+    others = [
+        tmp_path / "accounts.xlsx",
+        tmp_path / "new" / "1748898000.M1P1.mail",
+        tmp_path / "cur" / ".Archive" / f"{1:032x}.localhost",
+    ]
+    for path in others:
+        aged(path, 400)
+    (tmp_path / "new" / f"{2:032x}.localhost").symlink_to(others[0])
+    aged(tmp_path / "new" / f"{3:032x}.localhost", 400)
+    places = Places(tmp_path)
+    assert sweep(engine, keyring, HOME, now=NOW, places=places) == {"rehearsed_files": 1}
+    assert all(path.exists() for path in others)
+
+
+def aged(path: Path, days: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    os.utime(path, ((NOW - timedelta(days=days)).timestamp(),) * 2)
+
+
+@pytest.mark.parametrize(("closed", "stays"), [(None, True), (5 * 365, True), (7 * 365, False)])
+def test_a_letter_stays_as_long_as_an_incident_of_it_must(
+    closed: int | None, stays: bool, engine: Engine, keyring: Keyring
+) -> None:
+    """SEC-07: a link works for six years, and an incident counts from its end."""
+    run = a_run(engine, NOW.date() - timedelta(days=8 * 365))
+    do(
+        engine,
+        "INSERT INTO portal_incident (kind, message_id, letter_id, patient, closed_at)"
+        " SELECT 'not_me', 'm', letter_id, patient, :closed FROM letter WHERE run_id = :run",
+        run=run,
+        closed=NOW - timedelta(days=closed) if closed else None,
+    )
+    sweep(engine, keyring, HOME, now=NOW, places=Places())
+    assert count(engine, "portal_incident") == int(stays)
+    assert count(engine, "letter") == int(stays)

@@ -33,21 +33,28 @@ class Stage:
         self.sent = Sent({"sent": 3}, None)
         self.answers: list[tuple[Any, ...]] = []
         self.asked: list[dict[str, Any]] = []
+        self.approvers = ["olga"]
+        self.away: list[tuple[Any, ...]] = []
+        self.stands: tuple[str, str] | None = None
         self.make = lambda: Question(2, 0, "go on?", "| codes |", timedelta(hours=3))
         self.paused = Sent({"sent": 2, "composed": 1}, None, paused=True)
         patch = monkeypatch.setattr
         patch("reengage.pipeline.send.send_what_is_open", lambda *_: self.sent)
         patch("reengage.pipeline.breaker.question_of", lambda _: self.question)
         patch("reengage.pipeline.breaker.answer", lambda _, *said: self.answers.append(said))
-        patch("airflow.sdk.execution_time.hitl.upsert_hitl_detail", self._ask)
+        patch("reengage.operator_asking.put_question", self._put)
+        patch("reengage.pipeline.approvals.may_answer", lambda _, by: by in self.approvers)
+        patch("reengage.pipeline.approvals.turned_away", lambda _, *said: self.away.append(said))
         patch("reengage.pipeline.approvals.require_approved", lambda *_: None)
-        patch("reengage.pipeline.run.resume", lambda *_: SimpleNamespace())
+        run = SimpleNamespace(settings=None, run_id="r", campaign=SimpleNamespace(slug="x"))
+        patch("reengage.pipeline.run.resume", lambda *_: run)
         patch("reengage.pipeline.steps.record_step", lambda *_, **__: None)
         patch(operators, "read_settings", lambda: None)
         patch(operators.RoomOperator, "_begin", lambda *_: None)
 
-    def _ask(self, **question: Any) -> None:
+    def _put(self, question: dict[str, Any]) -> tuple[str, str]:
         self.asked.append(question)
+        return self.stands or (question["subject"], question["body"])
 
 
 @pytest.fixture
@@ -65,7 +72,9 @@ def task(operators: Any) -> Callable[[int], Any]:
 
 
 def context() -> Any:
-    ti = SimpleNamespace(map_index=0, try_number=1, id="ti-1", xcom_push=lambda **_: None)
+    ti = SimpleNamespace(
+        map_index=0, try_number=1, id="ti-1", task_id="send", xcom_push=lambda **_: None
+    )
     return {"ti": ti, "dag_run": SimpleNamespace(dag_id="reengage_x", run_id="manual__1")}
 
 
@@ -129,3 +138,30 @@ def test_the_answer_is_recorded_before_anything_is_sent(
     resumed = task(0).resume_execution("execute_complete", {"event": event, "number": 2}, context())
     assert resumed == {"sent": 3}
     assert order == [str(answer), "send"]
+
+
+def test_who_is_no_approver_resumes_no_run_and_the_question_stands(
+    stage: Stage, task: Callable[[int], Any]
+) -> None:
+    from airflow.sdk.exceptions import TaskAwaitingInput
+
+    stage.approvers = ["carla"]
+    stage.question, stage.sent = stage.make(), stage.paused
+    with pytest.raises(TaskAwaitingInput):
+        task(0).resume_execution("execute_complete", {"event": ANSWER, "number": 2}, context())
+    assert stage.answers == []
+    assert stage.away == [("olga", {"breaker/x": 2}, "r")]
+    assert len(stage.asked) == 1
+
+
+def test_the_next_pause_of_a_try_is_the_next_trys_question(
+    stage: Stage, task: Callable[[int], Any]
+) -> None:
+    """Airflow keeps the text of a try's first question: the counts would be the first pause's."""
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    stage.question, stage.sent = stage.make(), stage.paused
+    stage.stands = ("go on?", "| the first pause's codes |")
+    with pytest.raises(AirflowException, match="the next try asks") as raised:
+        task(0).execute(context())
+    assert not isinstance(raised.value, AirflowFailException)

@@ -78,13 +78,13 @@ def deadline(home: Path) -> DeadlineAlert | None:
     )
 
 
-def tell_question(context: Context, task_id: str, subject: str) -> None:
+def tell_question(context: Context, task_id: str, subject: str, about: str) -> None:
     """Tell that a run waits for an answer. Raises nothing."""
     from reengage.alerts.alert import question
 
     dag_run = context["dag_run"]
     link = getattr(context["ti"], "log_url", None)
-    _tell(question(dag_run.dag_id, dag_run.run_id, task_id, subject, link))
+    _tell(question(dag_run.dag_id, dag_run.run_id, task_id, subject, about, link))
 
 
 def _tell(alert: Alert) -> None:

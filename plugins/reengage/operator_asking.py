@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from uuid import UUID
 
 from airflow.sdk import Param
-from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowException, TaskAwaitingInput
 
 from reengage.errors import StoreError
 from reengage.grounds import LONGEST_GROUND, tidy
@@ -24,6 +24,8 @@ from reengage.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from reengage.pipeline.run import Run
 
 APPROVE, REJECT = "Approve", "Reject"
 """In the words of Airflow's own ApprovalOperator."""
@@ -45,6 +47,10 @@ class Asked(Protocol):
     def patience(self) -> timedelta:
         """How long an answer is waited for."""
 
+    @property
+    def about(self) -> str:
+        """What tells it from any other question of the task."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -65,26 +71,58 @@ class Waiting:
 
 
 def ask(
-    ti_id: UUID, question: Asked, resumed: Mapping[str, Any], *, wants_reason: bool = False
+    context: Context, question: Asked, resumed: Mapping[str, Any], *, wants_reason: bool = False
 ) -> NoReturn:
     """Wait for a person; `execute_complete` gets the answer and `resumed`.
 
-    Raises TaskAwaitingInput. Airflow keeps the text of a try's first question: another one needs
-    another try.
+    Raises TaskAwaitingInput. Airflow keeps the text of a try's first question, so that somebody
+    would answer one with another before their eyes: AirflowException then, and the next try asks.
     """
-    from airflow.sdk.execution_time.hitl import upsert_hitl_detail
-
-    upsert_hitl_detail(
-        ti_id=ti_id,
-        options=[APPROVE, REJECT],
-        subject=question.subject,
-        body=question.body,
-        defaults=[REJECT],  # taken when nobody answers in time
-        params={"reason": _reason()} if wants_reason else {},  # Airflow refuses None
-    )
+    ti = context["ti"]
+    asked = {
+        "ti_id": ti.id,
+        "options": [APPROVE, REJECT],
+        "subject": question.subject,
+        "body": question.body,
+        "defaults": [REJECT],  # taken when nobody answers in time
+        "params": {"reason": _reason()} if wants_reason else {},  # Airflow refuses None
+    }
+    if put_question(asked) != (question.subject, question.body):
+        raise AirflowException(
+            "an earlier question of this try stands in Airflow, which keeps its text; the next try"
+            " asks this one"
+        )
+    tell_question(context, ti.task_id, question.subject, question.about)
     raise TaskAwaitingInput(
         method_name="execute_complete", kwargs=dict(resumed), timeout=question.patience
     )
+
+
+def put_question(asked: dict[str, Any]) -> tuple[str, str | None]:
+    """Have Airflow ask; gives subject and body that stand there now.
+
+    As `airflow.sdk.execution_time.hitl.upsert_hitl_detail` does, which keeps the answer to itself.
+    """
+    from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    stands = SUPERVISOR_COMMS.send(
+        msg=CreateHITLDetailPayload(**asked, multiple=False, assigned_users=[])
+    )
+    return stands.subject, stands.body
+
+
+def counts(run: Run, number: int, _decision: str, by: str) -> bool:
+    """Whether the practice takes this person's answer to the run's pause of this number.
+
+    Else it is on record that they gave one, and the question stands. Nobody's is a no, and counts.
+    """
+    from reengage.pipeline import approvals
+
+    if not by or approvals.may_answer(run.settings, by):
+        return True
+    approvals.turned_away(run.settings, by, {f"breaker/{run.campaign.slug}": number}, run.run_id)
+    return False
 
 
 def answer_of(event: Mapping[str, Any]) -> Answer:
@@ -153,13 +191,7 @@ class AsksForApproval:
         if isinstance(result, Waiting):
             question = result.question
             self.log.warning("%s\n%s", question.subject, question.body)
-            tell_question(self._context, self.task_id, question.subject)
-            ask(
-                self._context["ti"].id,
-                question,
-                {"things": dict(question.things)},
-                wants_reason=True,
-            )
+            ask(self._context, question, {"things": dict(question.things)}, wants_reason=True)
         return result
 
     def _record(

@@ -23,8 +23,7 @@ from airflow.sdk.exceptions import (
 
 from reengage import metrics
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
-from reengage.notifiers import tell_question
-from reengage.operator_asking import AsksForApproval, answer_of, ask
+from reengage.operator_asking import AsksForApproval, answer_of, ask, counts
 from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -42,6 +41,9 @@ RETRYABLE = (RelayError, StoreError)
 
 REASON_KEY = "reengage_reason"
 """XCom key under which a failed task leaves its reason; the plugin makes the run's note of it."""
+
+OF_A_DAY = ("scheduled", "backfill")
+"""Types of Airflow's runs that are of their logical date: a backfill of past days is a replay."""
 
 LOOK_AGAIN = timedelta(minutes=5)
 """How long a chunk that does not ask waits for the answer before it looks."""
@@ -197,7 +199,7 @@ class PreflightOperator(AsksForApproval, RoomOperator):
             run_id_of(context),
             dag_run.run_id,
             day=date.fromisoformat(named) if named else None,
-            scheduled_for=dag_run.logical_date if dag_run.run_type == "scheduled" else None,
+            scheduled_for=dag_run.logical_date if dag_run.run_type in OF_A_DAY else None,
             dry=bool(params.get("dry")),
             trail=trail,
         )
@@ -296,7 +298,7 @@ class SendOperator(ChunkOperator):
         from reengage.pipeline.breaker import answer, question_of
         from reengage.pipeline.send import send_what_is_open
 
-        if self._answer is not None:
+        if self._answer is not None and counts(run, *self._answer):
             answer(run, *self._answer)
         sent = send_what_is_open(run, self.chunk)
         self._question = question_of(run) if sent.paused else None
@@ -311,8 +313,7 @@ class SendOperator(ChunkOperator):
         if result.paused:
             if self._question is not None and self._question.chunk == self.chunk["number"]:
                 self.log.warning("%s\n%s", self._question.subject, self._question.body)
-                tell_question(self._context, self.task_id, self._question.subject)
-                ask(self._context["ti"].id, self._question, {"number": self._question.number})
+                ask(self._context, self._question, {"number": self._question.number})
             raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)
         if result.again_at is not None:
             raise AirflowRescheduleException(result.again_at)

@@ -24,6 +24,8 @@ from reengage.alerts.tell import tell
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import ConfigurationError
 from reengage.keys import open_keyring
+from reengage.pipeline.breaker import Question as Pause
+from reengage.pipeline.question import Question
 from reengage.sealing.smime import Signer
 from simulators.smtp import HostileRelay
 from world import NOW
@@ -235,9 +237,21 @@ def test_the_practices_certificate_that_ends_is_told(
 
 
 def test_a_question_tells_where_it_is_answered_and_that_silence_is_a_no() -> None:
-    alert = question("reengage_x", "r", "preflight", "1 changed. Send by it?", "https://a.test/x")
+    link = "https://a.test/x"
+    alert = question("reengage_x", "r", "preflight", "1 changed. Send by it?", "a1", link)
     assert "1 changed. Send by it? Answer under Required Actions" in alert.text
     assert "Look: https://a.test/x" in alert.text
+
+
+def test_the_next_question_of_a_task_is_another_alert_though_it_reads_alike() -> None:
+    """A run that paused itself twice, and two changes of one template, are two things to answer."""
+    of = Question("s", "b", timedelta(hours=1), {"template/x": "a" * 64})
+    changed = replace(of, things={"template/x": "b" * 64})
+    about = [of.about, changed.about, Pause(1, 0, "s", "b", of.patience).about]
+    about.append(Pause(2, 0, "s", "b", of.patience).about)
+    keys = {question("d", "r", "send", "s", one, None).key for one in about}
+    assert len(keys) == 4
+    assert replace(of, patience=timedelta(hours=2)).about == of.about  # asked again: told once
 
 
 def test_an_alert_without_a_reason_of_ours_points_to_the_log() -> None:

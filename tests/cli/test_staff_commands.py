@@ -63,10 +63,13 @@ def test_a_preview_is_the_letter_and_names_the_reader_before_it_is_shown(
     [record] = records(told)
     assert (record["action"], record["of"]) == ("opened", "preview")
     assert "p1" not in json.dumps(record["detail"])
-    file = tmp_path / "letter.html"
+    file, elsewhere = tmp_path / "letter.html", tmp_path / "elsewhere.html"
+    elsewhere.write_text("read by everybody", encoding="utf-8")
+    file.symlink_to(elsewhere)  # a name that somebody guessed
     assert main(["preview", CAMPAIGN, *AS_OF, "--patient", "p1", "--html", str(file)]) == 0
     assert "Clinic p1, 1 Main Street" in file.read_text(encoding="utf-8")
     assert file.stat().st_mode & 0o077 == 0
+    assert elsewhere.read_text(encoding="utf-8") == "read by everybody"
     assert told.rows("SELECT FROM letter") == []
 
 

@@ -53,6 +53,19 @@ def test_it_runs_daily_and_nobody_has_to_switch_it_on(audit: dict[str, Any]) -> 
     assert audit["doc"].startswith("The audit of the ledger, daily")
 
 
+def test_whoever_has_a_role_sees_every_dag_and_hears_of_every_failure(
+    parsed: dict[str, Any],
+) -> None:
+    """SEC-05: permissions on a DAG that names none would be whatever somebody gave by hand."""
+    dags = parsed["dags"]
+    assert len(dags) == 8
+    assert {tuple(dag["access"]) for dag in dags.values()} == {("Analyst", "Compliance Officer")}
+    silent = {
+        name for name, dag in dags.items() if not all(one["tells"] for one in dag["tasks"].values())
+    }
+    assert silent == {"reengage_ledger_mirror"}  # whose next run is the retry
+
+
 def test_the_mirror_runs_every_five_minutes_where_it_is_wanted(parsed: dict[str, Any]) -> None:
     mirror = parsed["dags"]["reengage_ledger_mirror"]
     assert mirror["cron"] == "*/5 * * * *"

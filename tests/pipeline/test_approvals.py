@@ -12,21 +12,34 @@ from uuid import uuid4
 
 import pytest
 from daily import Practice, approve_all
+from reengage import sql
 from reengage.embedded import installation
 from reengage.errors import GateError, RefusedError
 from reengage.keys import open_keyring
 from reengage.ledger.entry import parse
-from reengage.pipeline import approvals
+from reengage.pipeline import approvals, configuration
+from reengage.pipeline.check_letters import check_letters
+from reengage.pipeline.extract import extract
+from reengage.pipeline.gate import gate
+from reengage.pipeline.letter import write_letters
 from reengage.pipeline.plan import plan
 from reengage.pipeline.preflight import preflight
 from reengage.pipeline.question import NOBODY, UnapprovedError
 from reengage.pipeline.run import Run
+from reengage.pipeline.send import send
 from reengage.store import connect
 from sqlalchemy import text
 from world import DAY, NOW
 
 CAMPAIGN = "health_education"
 OTHER = "appointment_reminder"
+DAY_OF_ROOMS: dict[str, Callable[..., object]] = {
+    "preflight": preflight, "extract": extract, "gate": gate, "plan": plan,
+    "letter": write_letters, "check_letters": check_letters, "send": send,
+}  # fmt: skip
+CHUNKED = ("letter", "check_letters", "send")
+COUNTED = {"sql/outcomes/enrol.sql", "sql/outcomes/forget_undrawn.sql"}
+"""Read by `plan`, and nobody is written to by them."""
 
 
 def begin(practice: Practice, campaign: str = CAMPAIGN, *, dry: bool = False) -> Run:
@@ -70,7 +83,7 @@ def records(practice: Practice) -> list[dict[str, object]]:
         ("expectations/batch.json", "suite/batch"),
         (f"sql/extract/{CAMPAIGN}.sql", f"sql/extract/{CAMPAIGN}.sql"),
         ("sql/outbox/claim.sql", "sql/outbox/claim.sql"),
-        ("sql/approvals/known.sql", "sql/approvals/known.sql"),
+        ("sql/approvals/cohorts.sql", "sql/approvals/cohorts.sql"),
         (f"campaigns/{CAMPAIGN}.yaml", f"campaign/{CAMPAIGN}"),
         ("jurisdictions.yaml", "jurisdictions"),
     ],
@@ -152,6 +165,22 @@ def test_a_no_ends_the_run_is_on_record_and_is_asked_about_again(practice: Pract
         )  # fmt: skip
 
 
+def test_a_question_that_nobody_answered_takes_back_no_approval_given_elsewhere(
+    practice: Practice,
+) -> None:
+    """Two campaigns ask about one shared template; somebody answers one of them."""
+    approve_all(practice.settings, CAMPAIGN)
+    change(practice, "templates/base/footer.en.txt")
+    things = asked(practice)
+    answered(practice, things)
+    with pytest.raises(RefusedError, match="nobody answered in time"):
+        approvals.answer(
+            practice.settings, things, "rejected", by=NOBODY, reason="none", run_id=uuid4()
+        )
+    assert (records(practice)[-1]["actor"], records(practice)[-1]["action"]) == (NOBODY, "rejected")
+    begin(practice)
+
+
 def test_a_later_no_takes_an_approval_back(practice: Practice) -> None:
     approve_all(practice.settings, CAMPAIGN)
     run = begin(practice)
@@ -163,13 +192,18 @@ def test_a_later_no_takes_an_approval_back(practice: Practice) -> None:
         approvals.require_approved(run, "gate")
 
 
+READ = ["preflight", "extract", "gate", "plan", "letter", "send"]
+"""Tasks that ask the databases."""
+
+
 @pytest.mark.parametrize(
     ("file", "tasks"),
     [
         (f"templates/{CAMPAIGN}/en/body.txt", ["preflight", "letter"]),
-        ("expectations/letters.json", ["preflight", "gate", "check_letters"]),
-        ("sql/outbox/claim.sql", ["preflight", "send"]),
-        ("sql/extract/last_look.sql", ["preflight", "extract", "send"]),
+        ("expectations/letters.json", ["preflight", "gate", "check_letters", "send"]),
+        ("sql/outbox/wishes.sql", READ),  # which address a letter goes to
+        ("sql/contract/contact.yaml", READ),
+        ("jurisdictions.yaml", ["preflight", "extract", "gate"]),
         (f"campaigns/{CAMPAIGN}.yaml", sorted(approvals.WORKS_BY)),
     ],
 )
@@ -187,6 +221,46 @@ def test_what_changes_in_the_middle_of_a_run_stops_the_tasks_that_work_by_it(
         return False
 
     assert sorted(filter(stopped, approvals.WORKS_BY)) == sorted(tasks)
+
+
+def test_every_statement_that_a_task_reads_is_one_that_it_is_held_to(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file changed after preflight and put back before `send` would be worked by unseen."""
+    practice.world.patient("p0")
+    approve_all(practice.settings, OTHER)
+    read: dict[str, set[str]] = {}
+    sql.load_sql.cache_clear()
+    monkeypatch.setattr(sql, "_load", lambda *said, f=sql._load: seen.add(said[1]) or f(*said))
+    for task, room in DAY_OF_ROOMS.items():
+        seen = read.setdefault(task, set())
+        sql.load_sql.cache_clear()
+        if task == "preflight":
+            run = begin(practice, OTHER)
+        elif task == "plan":
+            chunks = plan(run)
+        else:
+            room(run, chunks[0]) if task in CHUNKED else room(run)
+    assert {"extract", "gate", "send"} <= {task for task, names in read.items() if names}
+    judged = configuration.judged_parts(practice.settings.home, run.campaign, portal=True)
+    for task, names in read.items():
+        held = {n for n in judged if n.startswith(approvals.WORKS_BY[task])}
+        assert {f"sql/{name}" for name in names} - COUNTED <= held, task
+
+
+def test_a_changed_question_about_approvals_cannot_approve_itself(practice: Practice) -> None:
+    """What decides about files is none of the files that it decides about."""
+    approve_all(practice.settings, CAMPAIGN)
+    yes = (
+        "SELECT subject, true AS approved, NULL AS last_approved"
+        " FROM unnest(CAST(:names AS text[]), CAST(:digests AS text[])) AS a (subject, d)"
+    )
+    for file in (practice.settings.home / "sql" / "approvals").glob("*.sql"):
+        file.write_text(yes, encoding="utf-8")
+    (practice.settings.home / "sql" / "approvals" / "known.sql").write_text(yes, encoding="utf-8")
+    change(practice, f"templates/{CAMPAIGN}/en/body.txt")
+    assert f"template/{CAMPAIGN}" in asked(practice)
+    assert "sql/approvals/known.sql" in asked(practice)
 
 
 def test_the_question_tells_what_changed_and_waits_until_the_day_is_over(

@@ -64,7 +64,13 @@ def late(dag_id: str, run_id: str, limit: timedelta) -> Alert:
     return Alert("late", f"{dag_id}/{run_id}", dag_id, said)
 
 
-def question(dag_id: str, run_id: str, task_id: str, subject: str, link: str | None) -> Alert:
-    """A run asks a person, and sends nothing before it has an answer."""
+def question(
+    dag_id: str, run_id: str, task_id: str, subject: str, about: str, link: str | None
+) -> Alert:
+    """A run asks a person, and sends nothing before it has an answer.
+
+    `about` tells two questions of a task apart whose subjects are the same: the next pause of a
+    run, another change.
+    """
     said = f"{subject} Answer under Required Actions in Airflow; no answer is a no."
-    return Alert("question", f"{dag_id}/{run_id}/{task_id}/{subject}", dag_id, said, link)
+    return Alert("question", f"{dag_id}/{run_id}/{task_id}/{about}", dag_id, said, link)

@@ -53,6 +53,7 @@ def copy_aside(
     Raises BackupError, KeyringError or LedgerError where something was lost, before anything of the
     copy is touched.
     """
+    _require_same(keyring, into / KEYRING)
     _require_whole(keyring, into / KEYRING, months)
     for journal in journals:
         _require_grown(journal, into / JOURNALS / journal.name)
@@ -78,8 +79,11 @@ def copy_aside(
 def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints: str) -> Keyring:
     """The keyring, which is made of the copy where there is none; so each journal and checkpoint.
 
-    Nothing that is there is overwritten. Raises BackupError where the copy lacks what is needed.
+    Nothing that is there is overwritten. Raises BackupError where the copy lacks what is needed, or
+    has more of a journal than the one that is there: what patients said would be forgotten.
     """
+    for journal in journals:
+        _require_no_less(journal, place / JOURNALS / journal.name)
     if not keyring.is_dir() or not any(keyring.iterdir()):
         if not (place / KEYRING).is_dir():
             raise BackupError(
@@ -93,12 +97,26 @@ def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints
         if copy.is_file() and not journal.exists():
             journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _put(journal, copy.read_bytes())
+    # Also beside older ones: the newest of all tells what the restored ledger falls short of.
     there = Checkpoints(checkpoints)
-    if (place / CHECKPOINTS).is_dir() and not there.all():
+    known = {name for name, _ in there.all()}
+    if (place / CHECKPOINTS).is_dir():
         for name, note in Checkpoints(str(place / CHECKPOINTS)).all():
-            if (size := size_of(name)) is not None:
+            if name not in known and (size := size_of(name)) is not None:
                 there.put(size, note)
     return found
+
+
+def _require_no_less(journal: Path, copy: Path) -> None:
+    """A journal that is there goes on from the copy of it; one from an older disk does not."""
+    if not copy.is_file() or not journal.exists():
+        return
+    if not (journal.stat().st_size >= copy.stat().st_size and _begins_with(journal, copy)):
+        raise BackupError(
+            f"the journal {journal} does not go on from what {copy} has of it, as on a disk that is"
+            " itself from a backup: what patients said in between would be forgotten. Move it away,"
+            " and the copy is taken; where it has lines of its own, join the two first"
+        )
 
 
 def _copy_keyring(copy: Path, keyring: Path) -> None:
@@ -122,6 +140,24 @@ def _key_files(directory: Path) -> list[str]:
             if path.is_file() and path.suffix != ".destroyed":
                 found.append(f"{folder}/{path.name}")
     return found
+
+
+def _require_same(keyring: Keyring, copy: Path) -> None:
+    """The copy of another keyring, which perhaps nothing else has, is not written over."""
+    if not any(copy.glob("pseudonym/[0-9]*.key")):
+        return
+    try:
+        same = open_keyring(copy).pseudonym("store", "mark") == keyring.pseudonym("store", "mark")
+    except KeyringError as error:
+        raise BackupError(
+            f"{copy} has keys that cannot be compared with the keyring's ({error}); nothing was"
+            " copied: mend that, or name another place with --keys"
+        ) from None
+    if not same:
+        raise BackupError(
+            f"{copy} is the copy of another keyring, and older dumps may need it; nothing was"
+            " copied: name another place with --keys"
+        )
 
 
 def _require_whole(keyring: Keyring, copy: Path, months: Sequence[date]) -> None:

@@ -2,8 +2,9 @@
 
     begin    the database must be empty; from now on everybody but this may only read it
     load     the dump, in one transaction
-    settle   journals, the ledger's lost entries, letters that may have left since; on record
-    open     in the same transaction: tasks may write again
+    settle   journals, the ledger's lost entries, letters that may have left since, decisions; on
+             record
+    open     in the same transaction: tasks may write again, and every campaign is paused
 
 A store that lives is never overwritten. Between `begin` and `open` no task can claim a letter: the
 database itself refuses to write (SEC-08).
@@ -14,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from sqlalchemy import Connection, Engine, text
 
 from reengage import database, refusals, store, suppressions
 from reengage.backup import programs
+from reengage.backup.decided import Decided, recall
 from reengage.backup.manifest import DUMP, Manifest, read
 from reengage.errors import BackupError, LedgerError
 from reengage.keys import Keyring
@@ -52,6 +55,7 @@ class Restored:
     refusals: int
     """What the store learnt of the journals."""
     settled: Settled
+    decided: Decided
     traced: int
     """Letters without a row that the relay's traces know."""
 
@@ -181,22 +185,21 @@ def _load(settings: Settings, engine: Engine, manifest: Manifest, dump: Path) ->
         line for line in listed.splitlines()
         if " DEFAULT ACL " not in line and " SCHEMA - public " not in line
     ]  # fmt: skip
-    contents = dump.with_name(f".{dump.name}.list")
-    contents.write_text("\n".join(wanted) + "\n", encoding="utf-8")
-    try:
+    # Not beside the dump: that place may be read only, and others may write there.
+    with NamedTemporaryFile("w", encoding="utf-8", prefix="reengage-restore-") as contents:
+        contents.write("\n".join(wanted) + "\n")
+        contents.flush()
         database_name = programs.environment(url)["PGDATABASE"]
         programs.run(
             "pg_restore",
             (
                 "--single-transaction", "--exit-on-error", "--no-owner",
-                f"--dbname={database_name}", f"--use-list={contents}",
+                f"--dbname={database_name}", f"--use-list={contents.name}",
             ),
             url=url,
             at_least=version,
             dump=dump,
         )  # fmt: skip
-    finally:
-        contents.unlink()
 
 
 def _require_loaded(engine: Engine, keyring: Keyring, manifest: Manifest) -> None:
@@ -231,6 +234,7 @@ def _settle(
         recovered = recover(connection, keyring, archive, signed) if archive else range(0)
         settled = settle_restored(connection, settings, keyring, first=manifest.entries)
         traced = note_traces(connection, traces)
+        decided = recall(connection, keyring, settings.home, first=manifest.entries, by=by)
         entries = manifest.entries + len(recovered)
         newest = signed[-1].size if signed else 0
         if not traces and newest <= entries:
@@ -244,10 +248,12 @@ def _settle(
                 "restored": manifest.backup_id, "entries": manifest.entries,
                 "recovered": len(recovered), "signed": newest, "refusals": learnt,
                 "unknown": settled.unknown, "lost": settled.lost,
+                "decisions": decided.approvals + decided.pauses,
+                "closed_at_portal": decided.closed, "paused": list(decided.held),
             },
         )  # fmt: skip
         _open(connection)
-    return Restored(manifest, len(recovered), entries, newest, learnt, settled, traced)
+    return Restored(manifest, len(recovered), entries, newest, learnt, settled, decided, traced)
 
 
 def _open(connection: Connection) -> None:

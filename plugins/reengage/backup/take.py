@@ -37,6 +37,11 @@ _PLAIN = ("HOME", "KEYRING", "JOURNAL", "VENDORS_FILE", "RELAY_TRUST", "SMIME_TR
           "RETURNS_MAILDIR", "RETURNS_SPOOL", "RETURNS_STAFF", "RETURNS_TRUST",
           "REHEARSAL_MAILDIR", "PINNED_NOW", "ACTOR", "KEY_SERVICE")  # fmt: skip
 """Settings that hold no secret."""
+_PLACES = ("WAREHOUSE_URL", "STORE_URL", "ARCHIVE", "CHECKPOINTS", "MIRROR_URL", "AIRFLOW_URL",
+           "RETURNS_IMAP")  # fmt: skip
+"""Addresses of which the path says where, and only user, password and query may be secret. Of any
+other address the path may be the secret itself, as a webhook's is."""
+_RELAY = "RELAY_URL_"
 
 
 @dataclass(frozen=True)
@@ -158,20 +163,25 @@ def _copy_files(home: Path, into: Path) -> None:
 def _settings(environ: Mapping[str, str]) -> bytes:
     """Every setting of ours by name; of one that may hold a secret no more than where it leads."""
     own = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
-    told = {
-        name: value if name.removeprefix(PREFIX) in _PLAIN else _without_secrets(value)
-        for name, value in sorted(own.items())
-    }
+    told = {name: _told(name.removeprefix(PREFIX), value) for name, value in sorted(own.items())}
     return (json.dumps(told, indent=1) + "\n").encode()
 
 
-def _without_secrets(value: str) -> str:
+def _told(name: str, value: str) -> str:
+    if name in _PLAIN:
+        return value
+    if name not in _PLACES and not name.startswith(_RELAY):
+        return "(set)"
+    if value.startswith("/"):  # a directory
+        return value
     try:
         parts = urlsplit(value)
-        host = parts.hostname or ""
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         return "(set)"
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else "(set)"
+    if not parts.scheme or not host or "@" in parts.path:  # a password that was not encoded
+        return "(set)"
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -184,4 +184,14 @@ def _tell(found: Restored) -> None:
             " `python -m reengage ledger restored`",
             file=sys.stderr,
         )
-    console.print("nothing is sent until you have looked: docs/backup.md, After a restore")
+    decided = found.decided
+    console.print(
+        f"decisions since: {decided.approvals + decided.pauses:,} taken up,"
+        f" {decided.closed:,} letters closed at the portal",
+        soft_wrap=True,
+    )
+    console.print(
+        "every campaign is paused until you have looked (docs/backup.md, After a restore):"
+        " `python -m reengage campaign resume CAMPAIGN --because WHY` lets it go on",
+        soft_wrap=True,
+    )

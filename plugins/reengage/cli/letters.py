@@ -10,6 +10,7 @@ from rich.console import Console
 from reengage.accounts import actor, claimed
 from reengage.cli.explain import settings_at
 from reengage.cli.refuse import patient_key
+from reengage.embedded.certificates import write_private
 from reengage.pipeline.preview import preview as look
 from reengage.pipeline.trial import send_trial
 from reengage.settings import read_settings
@@ -28,8 +29,7 @@ def preview(options: Namespace, home: Path) -> int:
         return 1
     letter = found.letter
     if options.html:
-        options.html.write_text(letter.html, encoding="utf-8")
-        options.html.chmod(0o600)
+        write_private(options.html, letter.html.encode())
         print(f"written to {options.html}; it names a patient: delete it when you have looked")
         return 0
     print(f"Subject: {letter.subject}\n\n{letter.text}")

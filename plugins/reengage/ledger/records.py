@@ -60,13 +60,23 @@ def run_event(event: Mapping[str, Any]) -> Record:
 
 
 def intent(
-    *, run: UUID, campaign: str, vendor: str, baa_id: str, letters: Sequence[UUID]
+    *,
+    run: UUID,
+    campaign: str,
+    vendor: str,
+    baa_id: str,
+    letters: Sequence[UUID],
+    periods: Sequence[str] = (),
 ) -> Record:
-    """These letters are about to be offered to this vendor (LOG-12)."""
+    """These letters are about to be offered to this vendor (LOG-12).
+
+    `periods` are theirs, side by side, by pseudonym: with the patient of its disclosure they make
+    a letter's opt-out link, which must go on working if its row is lost (EML-26).
+    """
     return Record("intent", {
         "run": str(run), "campaign": campaign, "vendor": vendor, "baa_id": baa_id,
         "letters": [str(letter) for letter in letters],
-    })  # fmt: skip
+    } | ({"periods": list(periods)} if periods else {}))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -31,21 +31,39 @@ from reengage.pipeline.question import NOBODY, Question, UnapprovedError, listed
 from reengage.pipeline.run import Run
 from reengage.practice import load_practice
 from reengage.settings import Settings
-from reengage.sql import load_sql
 
 Verdict = Literal["approved", "rejected"]
 DIGITS, ROWS = 12, 20
 """Of a digest, and of things, that a question has room for."""
 WORKS_BY = {
     "preflight": ("",),
-    "extract": ("campaign/", "jurisdictions", "sql/contract/", "sql/extract/"),
-    "gate": ("campaign/", "suite/", "sql/gate/"),
-    "plan": ("campaign/",),
-    "letter": ("campaign/", "template/"),
+    "extract": ("campaign/", "jurisdictions", "sql/"),
+    "gate": ("campaign/", "jurisdictions", "suite/", "sql/"),
+    "plan": ("campaign/", "sql/"),
+    "letter": ("campaign/", "template/", "sql/"),
     "check_letters": ("campaign/", "suite/"),
-    "send": ("campaign/", "sql/extract/", "sql/outbox/"),
+    "send": ("campaign/", "suite/", "sql/"),
 }
 """Task -> how the names of what it works by begin."""
+# Here and not below sql/, where it would be one of the things that it decides about.
+_KNOWN = """
+SELECT asked.subject,
+       coalesce(here.decision = 'approved', false) AS approved,
+       before.sha256 AS last_approved
+FROM unnest(CAST(:names AS text[]), CAST(:digests AS text[])) AS asked (subject, sha256)
+LEFT JOIN LATERAL (
+    SELECT decision FROM approval a
+    WHERE a.subject = asked.subject AND a.sha256 = asked.sha256
+    ORDER BY number DESC LIMIT 1
+) here ON true
+LEFT JOIN LATERAL (
+    SELECT sha256 FROM approval a
+    WHERE a.subject = asked.subject AND a.decision = 'approved'
+    ORDER BY number DESC LIMIT 1
+) before ON true
+"""
+"""Side by side, `names` and `digests`: whether the newest decision about each state is a yes, and
+which state of each thing was approved last."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +106,7 @@ def unapproved(
         for campaign in campaigns
         for name, found in judged_parts(home, campaign, portal=portal).items()
     }
-    known = _known(connection, home, {name: sha256 for name, (_, sha256) in parts.items()})
+    known = _known(connection, {name: sha256 for name, (_, sha256) in parts.items()})
     return [
         Unapproved(name, sha256, known[name][1], path)
         for name, (path, sha256) in sorted(parts.items())
@@ -108,7 +126,7 @@ def require_approved(run: Run, task: str) -> None:
     parts = judged_parts(home, run.campaign, portal=has_portal)
     asked = {name: found[1] for name, found in parts.items() if name.startswith(starts)}
     with run.store.connect() as connection:
-        known = _known(connection, home, asked)
+        known = _known(connection, asked)
         if all(approved for approved, _ in known.values()):
             return
         found = unapproved(connection, home, [run.campaign], portal=has_portal)
@@ -134,13 +152,14 @@ def decide(
         {"subject": s, "sha256": d, "verdict": verdict, "by": by, "reason": reason, "run": run_id}
         for s, d in things.items()
     ]
-    connection.execute(
-        text(
-            "INSERT INTO approval (subject, sha256, decision, decided_by, reason, run_id)"
-            " VALUES (:subject, :sha256, :verdict, :by, :reason, :run)"
-        ),
-        rows,
-    )
+    if rows:
+        connection.execute(
+            text(
+                "INSERT INTO approval (subject, sha256, decision, decided_by, reason, run_id)"
+                " VALUES (:subject, :sha256, :verdict, :by, :reason, :run)"
+            ),
+            rows,
+        )
     said = {"sha256": dict(things), "reason": reason, **(detail or {})}
     if run_id:
         said["run"] = str(run_id)
@@ -172,20 +191,32 @@ def answer(
     reason: str,
     run_id: UUID,
 ) -> None:
-    """Record the answer to a run's question. Raises RefusedError where it is a no."""
+    """Record the answer to a run's question. Raises RefusedError where it is a no.
+
+    Nobody's ends the run and takes no approval back: the same was asked by another run, perhaps,
+    and approved there.
+    """
     keyring = open_keyring(settings.keyring)
     with store.connect(settings.store_url).begin() as connection:
         store.require_keyring(connection, keyring)
-        decide(connection, keyring, things, verdict, by=by, reason=reason, run_id=run_id)
+        decided = dict(things)
+        if by == NOBODY:
+            known = _known(connection, things)
+            decided = {name: one for name, one in things.items() if not known[name][0]}
+        decide(connection, keyring, decided, verdict, by=by, reason=reason, run_id=run_id)
     if verdict == "rejected":
         said = "nobody answered in time" if by == NOBODY else f"{by} said no: {reason}"
         raise RefusedError(f"{listed(things)} was not approved; {said}")
 
 
-def turned_away(settings: Settings, by: str, things: Mapping[str, str], run_id: UUID) -> None:
-    """Record that somebody answered who may not; the question stands (SEC-15)."""
+def turned_away(settings: Settings, by: str, things: Mapping[str, str | int], run_id: UUID) -> None:
+    """Record that somebody answered who may not; the question stands (SEC-15).
+
+    `things` are states by digest, or a pause by its number.
+    """
     keyring = open_keyring(settings.keyring)
-    detail = {"run": str(run_id), "sha256": dict(things)}
+    pauses = {name: one for name, one in things.items() if isinstance(one, int)}
+    detail = {"run": str(run_id)} | ({"pause": pauses} if pauses else {"sha256": dict(things)})
     with store.connect(settings.store_url).begin() as connection:
         append(connection, keyring, [
             access(actor=by, action="turned_away", of="approvals", detail=detail),
@@ -215,18 +246,15 @@ def history(connection: Connection, limit: int = 200) -> list[Decision]:
     return [Decision(*row) for row in found]
 
 
-def is_approved(connection: Connection, home: Path, subject: str, sha256: str) -> bool:
+def is_approved(connection: Connection, subject: str, sha256: str) -> bool:
     """Whether the newest decision about exactly this was a yes."""
-    return _known(connection, home, {subject: sha256})[subject][0]
+    return _known(connection, {subject: sha256})[subject][0]
 
 
-def _known(
-    connection: Connection, home: Path, things: Mapping[str, str]
-) -> dict[str, tuple[bool, str | None]]:
+def _known(connection: Connection, things: Mapping[str, str]) -> dict[str, tuple[bool, str | None]]:
     """Name -> whether this state is approved, and which one was last."""
     found = connection.execute(
-        text(load_sql(home, "approvals/known.sql")),
-        {"names": list(things), "digests": list(things.values())},
+        text(_KNOWN), {"names": list(things), "digests": list(things.values())}
     )
     return {row.subject: (row.approved, row.last_approved) for row in found}
 

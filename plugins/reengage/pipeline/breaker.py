@@ -67,6 +67,11 @@ class Question:
     patience: timedelta
     """How long an answer is waited for."""
 
+    @property
+    def about(self) -> str:
+        """What tells it from any other question of the task."""
+        return f"pause {self.number}"
+
 
 @dataclass(frozen=True)
 class Pause:

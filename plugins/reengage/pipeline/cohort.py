@@ -39,7 +39,7 @@ def require_usual(connection: Connection, run: Run, letters: int) -> None:
     subject = f"cohort/{run.campaign.slug}"
     about = {"campaign": run.campaign.slug, "day": run.day.isoformat(), "letters": letters}
     sha256 = digest(canonical(about))
-    if not is_approved(connection, run.settings.home, subject, sha256):
+    if not is_approved(connection, subject, sha256):
         raise UnapprovedError(_question(run, letters, said, {subject: sha256}))
 
 

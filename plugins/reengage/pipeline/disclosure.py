@@ -23,12 +23,20 @@ NOT_SENT = "none"
 def intend(connection: Connection, run: Run, letters: Sequence[UUID], baa_id: str) -> None:
     """Record that these letters are about to be offered, under this agreement."""
     if letters:
+        of = connection.execute(
+            text(
+                "SELECT letter_id, period FROM letter WHERE letter_id = ANY(CAST(:ids AS uuid[]))"
+            ),
+            {"ids": list(letters)},
+        )
+        periods = {row.letter_id: row.period for row in of}
         record = intent(
             run=run.run_id,
             campaign=run.campaign.slug,
             vendor=run.vendor.name,
             baa_id=baa_id,
             letters=letters,
+            periods=[periods[letter] for letter in letters],
         )
         append(connection, run.keyring, [record])
 

@@ -11,6 +11,8 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from reengage.errors import GateError
+from reengage.keys import digest
+from reengage.ledger.canonical import canonical
 from reengage.pipeline.run import Run
 
 NOBODY = "nobody (not answered in time)"
@@ -29,6 +31,11 @@ class Question:
     """How long an answer is waited for; without one, it is a no."""
     things: Mapping[str, str]
     """Name -> SHA-256, in hex: what an approval is valid for, and nothing else."""
+
+    @property
+    def about(self) -> str:
+        """What tells it from any other question of the task."""
+        return digest(canonical(dict(self.things)))[:16]
 
 
 class UnapprovedError(GateError):

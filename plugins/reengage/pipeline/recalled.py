@@ -60,6 +60,7 @@ def settle_restored(
     lost = [row for row in said if row.letter_id not in known and row.outcome != "withheld"]
     for row in lost:
         _keep(connection, row.message_id, row.letter_id, row.outcome, row.reason)
+    _leave_links(connection, settings, keyring, [row for row in lost if row.period is not None])
     unknown = _doubt(connection, settings, keyring)
     return Settled(len(known), unknown, len(lost))
 
@@ -213,6 +214,8 @@ def _leave_links(
     connection: Connection, settings: Settings, keyring: Keyring, rows: Sequence[Row[Any]]
 ) -> None:
     """What left since has opt-out links in it, and they go on opting out (EML-26)."""
+    if not rows:
+        return
     until = settings.now() + timedelta(days=366 * OPT_OUT_YEARS)
     connection.execute(
         text(

@@ -6,6 +6,7 @@ only are told. Files go by when they were last written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,9 @@ from reengage.responses.spool import REFUSED
 from reengage.retention.months import oldest_kept, purge
 from reengage.retention.table import kept
 from reengage.sql import load_sql
+
+REHEARSED = re.compile(r"[0-9a-f]{32}\.localhost(:2,[A-Za-z]*)?$")
+"""A rehearsed letter's name, as `send` gives it, and a mail reader its flags."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,15 @@ def sweep(
     gone |= _shredded(store, keyring, home, now)
     with store.begin() as connection:
         gone["portal_messages"] = remove_expired(connection, now)
-    gone["rehearsed_files"] = _files(places.rehearsal, now - _days("rehearsed_files"))
-    refused = places.spool / REFUSED if places.spool else None
-    gone["refused_events"] = _files(refused, now - _days("refused_events"))
+    gone["rehearsed_files"] = sum(
+        _files(places.rehearsal / part, now - _days("rehearsed_files"), REHEARSED)
+        for part in ("tmp", "new", "cur")
+        if places.rehearsal
+    )
+    if places.spool:
+        gone["refused_events"] = _files(
+            places.spool / REFUSED, now - _days("refused_events"), re.compile("")
+        )
     return {name: count for name, count in gone.items() if count}
 
 
@@ -78,14 +88,22 @@ def _shredded(store: Engine, keyring: Keyring, home: Path, now: datetime) -> dic
     return {name: _run(store, home, name, {"runs": runs}) for name in ("batches", "sealed_letters")}
 
 
-def _files(directory: Path | None, since: datetime) -> int:
-    """Remove files below a directory that were last written before an instant."""
-    if directory is None or not directory.is_dir():
+def _files(directory: Path, since: datetime, named: re.Pattern[str]) -> int:
+    """Remove files of ours in a directory, by their names, that were last written before then.
+
+    Somebody else's, below a folder that a setting names by mistake, are left alone.
+    """
+    if not directory.is_dir():
         return 0
     gone = 0
     try:
-        for path in directory.rglob("*"):
-            if path.is_file() and path.stat().st_mtime < since.timestamp():
+        for path in directory.iterdir():
+            if (
+                named.match(path.name)
+                and path.is_file()
+                and not path.is_symlink()
+                and path.stat().st_mtime < since.timestamp()
+            ):
                 path.unlink(missing_ok=True)
                 gone += 1
     except OSError as error:

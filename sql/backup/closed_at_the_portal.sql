@@ -1,0 +1,25 @@
+-- Letters at the portal that came back with the store and were closed since the backup, by who said that
+-- they are not theirs or by wrong answers: nobody opens one until the practice has looked. Known from the
+-- journal of suppressions and from the ledger's entries.
+-- Parameters: first (index of the first entry that the backup did not have), most (wrong answers that lock).
+INSERT INTO portal_guess AS g (message_id, wrong, reported_at)
+SELECT m.message_id, max(closed.wrong), max(closed.reported_at)
+FROM (
+    SELECT letter_id, 0 AS wrong, at AS reported_at
+    FROM suppression WHERE reason = 'not_me' AND lifted_at IS NULL
+    UNION ALL
+    SELECT CAST(body #>> '{detail,letter}' AS uuid),
+        CASE WHEN body #>> '{detail,kind}' = 'locked' THEN CAST(:most AS int) ELSE 0 END,
+        CASE WHEN body #>> '{detail,kind}' = 'locked' THEN NULL ELSE clock_timestamp() END
+    FROM (
+        SELECT CAST(convert_from(entry, 'UTF8') AS jsonb) -> 'body' AS body
+        FROM ledger_entry WHERE kind = 'access' AND index >= :first
+    ) AS said
+    WHERE body ->> 'of' = 'incident' AND body ->> 'action' = 'recorded'
+) AS closed
+JOIN portal_message m USING (letter_id)
+WHERE m.sealed <> ''
+GROUP BY m.message_id
+ON CONFLICT (message_id) DO UPDATE
+SET wrong = greatest(g.wrong, excluded.wrong),
+    reported_at = coalesce(g.reported_at, excluded.reported_at), last_at = clock_timestamp()

@@ -64,8 +64,14 @@ def commands(home: Path) -> list[Written]:
 
 
 def _lines(block: str) -> Iterator[str]:
-    """A block's commands: continued lines joined, without prompts, remarks and pipes."""
+    """A block's commands: continued lines joined, without prompts, remarks and pipes.
+
+    Where a block shows what a program prints, its commands are those that it quotes.
+    """
     for line in block.replace("\\\n", " ").splitlines():
+        if quoted := _INLINE.findall(line):
+            yield from quoted
+            continue
         text = re.sub(r"\s#\s.*$", "", line).strip().removeprefix("$ ")
         parts = re.split(r"\s+(?:\|\||&&|;|\|(?=.*-m reengage))\s+", text)
         yield from parts

@@ -8,6 +8,7 @@ is a no, and so is a yes that nobody's name is on: nothing is ever approved by a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,11 +21,14 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from reengage.errors import StoreError
 from reengage.grounds import LONGEST_GROUND, tidy
 from reengage.notifiers import tell_question
-from reengage.settings import Settings
+from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from reengage.pipeline.required import Place
+
+LOG = logging.getLogger(__name__)
 APPROVE, REJECT = "Approve", "Reject"
 """In the words of Airflow's own ApprovalOperator."""
 NO_REASON = "no reason given"
@@ -65,26 +69,70 @@ class Waiting:
 
 
 def ask(
-    ti_id: UUID, question: Asked, resumed: Mapping[str, Any], *, wants_reason: bool = False
+    context: Context,
+    task_id: str,
+    question: Asked,
+    resumed: Mapping[str, Any],
+    *,
+    things: Mapping[str, str] | None = None,
+    wants_reason: bool = False,
 ) -> NoReturn:
     """Wait for a person; `execute_complete` gets the answer and `resumed`.
 
-    Raises TaskAwaitingInput. Airflow keeps the text of a try's first question: another one needs
-    another try.
+    Staff are told, and the pages show it, with `things` (name -> SHA-256) that it is about. Raises
+    TaskAwaitingInput. Airflow keeps the text of a try's first question: another one needs another
+    try.
     """
     from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
+    LOG.warning("%s\n%s", question.subject, question.body)
+    tell_question(context, task_id, question.subject)
     upsert_hitl_detail(
-        ti_id=ti_id,
+        ti_id=context["ti"].id,
         options=[APPROVE, REJECT],
         subject=question.subject,
         body=question.body,
         defaults=[REJECT],  # taken when nobody answers in time
         params={"reason": _reason()} if wants_reason else {},  # Airflow refuses None
     )
+    _note(context, task_id, question, things or {})
     raise TaskAwaitingInput(
         method_name="execute_complete", kwargs=dict(resumed), timeout=question.patience
     )
+
+
+def asks_no_more(context: Context, task_id: str) -> None:
+    """Take the task's question off the pages. Raises nothing."""
+    from reengage.pipeline import required
+
+    try:
+        required.close(read_settings(), _place(context, task_id))
+    except Exception as error:
+        LOG.warning("the pages may show a question that is answered: %s", type(error).__name__)
+
+
+def _note(context: Context, task_id: str, question: Asked, things: Mapping[str, str]) -> None:
+    """Let the pages show it. Raises nothing: it is asked in any case."""
+    from reengage.pipeline import required
+
+    try:
+        settings = read_settings()
+        until = settings.now() + question.patience
+        required.note(settings, _place(context, task_id), question.subject, things, until)
+    except Exception as error:
+        LOG.warning("the pages do not show this question: %s", type(error).__name__)
+
+
+def _place(context: Context, task_id: str) -> Place:
+    from reengage.pipeline.required import Place
+    from reengage.pipeline.run import derive_run_id
+
+    dag_id, dag_run_id = context["dag_run"].dag_id, context["dag_run"].run_id
+    map_index = context["ti"].map_index
+    return Place(
+        derive_run_id(dag_id, dag_run_id), dag_id, dag_run_id, task_id,
+        -1 if map_index is None else map_index,
+    )  # fmt: skip
 
 
 def answer_of(event: Mapping[str, Any]) -> Answer:
@@ -132,6 +180,7 @@ class AsksForApproval:
         from reengage.pipeline.question import UnapprovedError
 
         self._context = context
+        asks_no_more(context, self.task_id)
         if self._answered is not None:
             self._record(settings, run_id, *self._answered)
         try:
@@ -152,14 +201,10 @@ class AsksForApproval:
         """Counts and ids only, once there is nothing to ask."""
         if isinstance(result, Waiting):
             question = result.question
-            self.log.warning("%s\n%s", question.subject, question.body)
-            tell_question(self._context, self.task_id, question.subject)
             ask(
-                self._context["ti"].id,
-                question,
-                {"things": dict(question.things)},
-                wants_reason=True,
-            )
+                self._context, self.task_id, question, {"things": dict(question.things)},
+                things=question.things, wants_reason=True,
+            )  # fmt: skip
         return result
 
     def _record(

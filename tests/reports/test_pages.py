@@ -45,6 +45,45 @@ def test_the_numbers_are_those_of_report_and_of_a_direct_sum(reports: Reports) -
     assert f">{funnel.eligible}<" in overview
 
 
+CAME_BACK = """
+SELECT to_char(r.at AT TIME ZONE 'UTC', 'YYYY-MM') AS month,
+    count(*) FILTER (WHERE r.verdict = 'hard') AS hard,
+    count(*) FILTER (WHERE r.verdict = 'soft') AS soft,
+    count(*) FILTER (WHERE r.kind = 'complaint') AS complaints
+FROM response r JOIN letter l USING (letter_id) WHERE l.campaign = 'health_education'
+GROUP BY 1 ORDER BY 1 DESC
+"""
+
+
+def test_what_came_back_is_counted_as_it_is_read(reports: Reports) -> None:
+    """The page's months are those of a direct sum, whichever way the messages were taken in."""
+    practice = reports.practice
+    each = (
+        "INSERT INTO response (item, source, kind, verdict, letter_id, at) SELECT '{0}' || number,"
+        " 'maildir', '{0}', '{1}', letter_id, '2025-0' || 3 + number % 3 || '-01T00:00Z' FROM"
+        " (SELECT letter_id, row_number() OVER (ORDER BY letter_id) AS number FROM letter) AS l"
+        " WHERE number <= {2}"
+    )
+    practice.spoil(
+        each.format("bounce", "hard", 20), each.format("complaint", "complaint", 5),
+        each.format("auto_reply", "none", 9),
+        "INSERT INTO response (item, source, kind, verdict, letter_id, at) SELECT 's', 'maildir',"
+        " 'bounce', 'soft', letter_id, '2025-04-30T23:59:59Z' FROM letter LIMIT 1",
+        "INSERT INTO response (item, source, kind, verdict, at) VALUES ('n', 'maildir', 'bounce',"
+        " 'hard', '2025-05-01Z')",
+    )  # fmt: skip
+    try:
+        html = reports.get(f"/campaigns/{CAMPAIGN}").text
+        part = html[html.index('id="back"') :]
+        cells = re.findall(r"data-label=\"[^\"]*\"[^>]*>([^<]*)<", part[: part.index("</table>")])
+        shown = [cells[n : n + 4] for n in range(0, len(cells), 5)]
+        direct = [[str(n) for n in row.values()] for row in practice.rows(CAME_BACK)]
+        assert shown == direct
+        assert sum(int(row[1]) for row in direct) == 20
+    finally:
+        practice.spoil("DELETE FROM response", "DELETE FROM came_back")
+
+
 def test_they_are_right_again_after_a_letter_was_resolved(reports: Reports) -> None:
     letter = make_unknown(reports)
     before = numbers(reports.get(reports.run_path).text, "funnel")

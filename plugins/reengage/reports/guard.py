@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reengage.errors import LedgerError, ReengageError, StoreError, place_of
 from reengage.reports.auth import Visitor, log_in_url
-from reengage.reports.problems import BadQueryError, problem
+from reengage.reports.problems import BadQueryError, ConflictError, problem
 from reengage.reports.rules import RULES
 from reengage.reports.visit import Visit
 
@@ -106,6 +106,8 @@ def _told(request: Request, visitor: Visitor | None, error: Exception) -> Respon
         return problem(request, visitor, error.status_code)
     if isinstance(error, BadQueryError):
         return problem(request, visitor, 400, str(error))
+    if isinstance(error, ConflictError):
+        return problem(request, visitor, 409, str(error))
     if isinstance(error, RequestValidationError):
         return problem(request, visitor, 400)
     if isinstance(error, LedgerError | StoreError):

@@ -9,8 +9,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import Connection
 
 from reengage.campaigns import Campaign
+from reengage.pipeline import holds, required
 from reengage.pipeline.run import derive_run_id
-from reengage.reports import charts, entries, exports, funnels, runs
+from reengage.reports import charts, entries, exports, funnels, runs, waiting
 from reengage.reports.campaign_tables import funnel_bars, funnel_table, quality_table
 from reengage.reports.files import campaigns_of
 from reengage.reports.render import page, seconds
@@ -31,12 +32,20 @@ def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
     with visit.reading() as connection:
         timing = runs.steps(connection, row.run_id)
         trail = entries.stretch(connection, row) if small else None
+        hold = holds.latest(connection).get(row.campaign)
+        asked = [
+            waiting.of_question(visit, question, {row.campaign: one.title if one else row.campaign})
+            for question in required.waiting(connection, visit.settings.now())
+            if question.place.run_id == row.run_id
+        ]
     return page(
         visit.request, visit.visitor, "run.html", one.title if one else row.campaign,
         here="overview",
         row=row,
         campaign=one,
         mode=MODES[row.mode],
+        hold=hold if hold and hold.paused and not row.finished_at else None,
+        asked=asked,
         shown=shown,
         adds_up=counted.funnel.adds_up if counted else True,
         funnel=funnel_table(shown) if shown else None,

@@ -137,7 +137,7 @@ def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None 
     small = visit.visitor.sees_small_counts
     with visit.reading() as connection:
         rows = runs.recent(connection, slug, tables.DAYS)
-        kept = funnels.kept(connection, [row.run_id for row in rows])
+        kept = funnels.kept(connection, [row.run_id for row in rows], small=small)
         back = tables.came_back(connection, visit.settings.home, slug, now, small=small)
         hold = holds.latest(connection).get(slug)
         stopped = complaints.stopped(connection, visit.settings.home, one, today) is not None

@@ -69,6 +69,8 @@ async def _let_in(name: str, request: Request) -> Visit | None:
         return None
     visitor = await request.app.state.authenticate(request)
     if rule is None or rule.needs not in visitor.capabilities:
+        # No record of the ledger, which anybody could fill with them.
+        log.warning("%s was refused route %s", visitor.name, name)
         raise _Refused(visitor)
     if request.method not in ("GET", "HEAD"):
         _require_same_origin(request)

@@ -8,15 +8,16 @@ from uuid import UUID
 
 from fastapi import Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy import Connection, text
 
 from reengage import store
-from reengage.errors import ConfigurationError, VendorError
+from reengage.errors import ConfigurationError, StoreError, VendorError
 from reengage.grounds import LONGEST_GROUND, require_ground
 from reengage.keys import rotation
 from reengage.pipeline import deposits, unknown
 from reengage.practice import load_practice
 from reengage.reports.asked import Asked
-from reengage.reports.problems import BadQueryError
+from reengage.reports.problems import BadQueryError, ConflictError
 from reengage.reports.render import base_of, page
 from reengage.reports.tables import Badge, Tone, table
 from reengage.reports.visit import Visit
@@ -73,6 +74,8 @@ def unknown_letters(visit: Visit, asked: Asked) -> HTMLResponse:
     resolved = asked.uuid("resolved")
     with visit.reading() as connection:
         found = unknown.list_unknown(connection)
+        if resolved and not _is_resolved(connection, resolved):
+            resolved = None  # whoever made the address up says nothing here
     visit.record({"letters": len(found)})
     return page(
         visit.request, visit.visitor, "unknown.html", "Unknown letters",
@@ -84,10 +87,21 @@ def unknown_letters(visit: Visit, asked: Asked) -> HTMLResponse:
     )  # fmt: skip
 
 
+def _is_resolved(connection: Connection, letter: UUID) -> bool:
+    found = connection.execute(
+        text(
+            "SELECT state <> 'unknown' AND evidence ->> 'resolved' IS NOT NULL FROM letter"
+            " WHERE letter_id = :letter"
+        ),
+        {"letter": letter},
+    )
+    return found.scalar_one_or_none() is True
+
+
 def resolve(visit: Visit, letter: UUID, form: Asked) -> Response:
     """Say what became of a letter, with the decision's ground, in one transaction with its record.
 
-    A letter that is not unknown (any more), and one of a campaign that is not there, are refused.
+    Raises ConflictError for a letter that is not unknown, or not any more.
     """
     verdict = form.one_of("verdict", ("sent", "refused"))
     if verdict is None:
@@ -99,7 +113,10 @@ def resolve(visit: Visit, letter: UUID, form: Asked) -> Response:
     said: unknown.Verdict = "sent" if verdict == "sent" else "refused"
     with visit.store.begin() as connection:
         store.require_keyring(connection, visit.keyring)
-        unknown.resolve(connection, visit.keyring, letter, said, f"person: {ground}")
+        try:
+            unknown.resolve(connection, visit.keyring, letter, said, f"person: {ground}")
+        except StoreError as error:
+            raise ConflictError(str(error)) from None
         detail = {"letter": str(letter), "as": said, "ground": f"person: {ground}"}
         visit.note(connection, detail, action="resolved", of=f"unknown/{letter}")
     where = f"{base_of(visit.request)}compliance/unknown?resolved={letter}"

@@ -13,7 +13,7 @@ from reengage.alerts.tell import listed
 from reengage.campaigns import Campaign
 from reengage.report import Funnel
 from reengage.reports import charts, funnels, runs, waiting
-from reengage.reports.cells import HIDDEN, Count, parts, total
+from reengage.reports.cells import HIDDEN, Count, alone
 from reengage.reports.decisions import alerts_table
 from reengage.reports.files import campaigns_of
 from reengage.reports.render import page
@@ -33,13 +33,14 @@ def overview(visit: Visit) -> HTMLResponse:
     """The page."""
     visit.record()
     campaigns, broken = campaigns_of(visit.settings.home)
+    small = visit.visitor.sees_small_counts
     with visit.reading() as connection:
         latest = runs.latest(connection)
         history = {
             one.slug: runs.recent(connection, one.slug, DAYS, live=True) for one in campaigns
         }
         ids = [row.run_id for rows in history.values() for row in rows]
-        kept = funnels.kept(connection, ids)
+        kept = funnels.kept(connection, ids, small=small)
         todo = waiting.tasks(connection, visit, campaigns, latest)
         told = alerts_of(connection, visit)
     todo += [
@@ -49,7 +50,6 @@ def overview(visit: Visit) -> HTMLResponse:
         for error in broken
     ]
     current = {slug: funnels.counted(visit, row.run_id) for slug, row in latest.items()}
-    small = visit.visitor.sees_small_counts
     shown = {slug: funnels.shown(one.funnel, small=small) for slug, one in current.items() if one}
     days = {
         one.slug: [(row, kept[row.run_id]) for row in history[one.slug] if row.run_id in kept]
@@ -121,8 +121,8 @@ Days = dict[str, list[tuple[RunRow, Funnel]]]
 def _deliverability(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
     rows: list[list[Any]] = []
     for one in campaigns:
-        found = [funnel.outcomes for _, funnel in days[one.slug]]
-        sums = {state: _over_days([day[state] for day in found], small) for state in _OFFERED}
+        found = [funnels.shown(funnel, small=small).rest for _, funnel in days[one.slug]]
+        sums = {state: over_days([day[state] for day in found], small=small) for state in _OFFERED}
         offered: Count = HIDDEN
         if all(n is not HIDDEN for n in sums.values()):
             offered = sum(n for n in sums.values() if isinstance(n, int))
@@ -146,10 +146,12 @@ def _deliverability(campaigns: Sequence[Campaign], days: Days, small: bool) -> T
     )  # fmt: skip
 
 
-def _over_days(counts: list[int], small: bool) -> Count:
-    """The sum over days; hidden where, with the days that are shown, it would tell a small one."""
-    by_day = dict(enumerate(counts))
-    return sum(counts) if small else total(by_day, parts(by_day))
+def over_days(counts: Sequence[Count], *, small: bool) -> Count:
+    """The sum over days. Hidden where a day's is: all others are shown, and would tell it. Pure."""
+    shown = [n for n in counts if isinstance(n, int)]
+    if len(shown) < len(counts):
+        return HIDDEN
+    return sum(shown) if small else alone(sum(shown))
 
 
 def _trend(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:

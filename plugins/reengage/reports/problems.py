@@ -43,9 +43,9 @@ _TOLD: Mapping[int, tuple[str, str]] = {
     ),
     405: ("That cannot be done here", "The page takes no such request. Start from the overview."),
     409: (
-        "It stands so already",
-        "Somebody decided the same meanwhile, or the form was sent twice. Nothing was changed: open"
-        " the page again to see how it stands.",
+        "Somebody was faster",
+        "It stands so already, or is under way: by somebody else, or as the form was sent twice."
+        " Nothing was changed. Open the page again to see how it stands.",
     ),
     500: (
         "Something went wrong",

@@ -59,11 +59,11 @@ class Visit:
         return _store(self.settings.store_url)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection on which nothing can be changed, at one moment."""
+    def reading(self, *, seconds: int = 20) -> Iterator[Connection]:
+        """A connection that can change nothing, at one moment; a question may take `seconds`."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self.store.connect().execution_options(**options) as connection:
-            connection.execute(text("SET LOCAL statement_timeout = '20s'"))
+            connection.execute(text(f"SET LOCAL statement_timeout = '{seconds}s'"))
             yield connection
 
     @contextmanager

@@ -55,8 +55,9 @@ ROOMS = {
 _PAGES = {
     f"reports.{name}"
     for name in (
-        "app", "asked", "auth", "campaign_page", "compliance", "exports", "guard", "officer",
-        "overview", "patient", "problems", "render", "run_page", "visit",
+        "app", "asked", "auth", "campaign_page", "compliance", "decisions", "exports", "guard",
+        "holding", "officer", "overview", "patient", "preview", "problems", "render", "run_page",
+        "trial", "visit",
     )
 }  # fmt: skip
 """What answers a visitor in Airflow."""

@@ -38,12 +38,18 @@ class Stage:
         self.turned_away: list[str] = []
         self.stands: tuple[str, str] | None = None
         self.asked: list[dict[str, Any]] = []
+        self.noted: list[tuple[Any, ...]] = []
+        self.closed: list[Any] = []
+        settings = SimpleNamespace(now=lambda: datetime(2025, 6, 2, tzinfo=UTC))
         self.task = operators.PreflightOperator(task_id="preflight", campaign="x")
         patch = monkeypatch.setattr
         patch(operators.PreflightOperator, "_open", lambda *_: self._open())
         patch(operators.RoomOperator, "_begin", lambda *_: None)
         patch(operators, "read_settings", lambda: None)
         patch("reengage.pipeline.steps.record_step", lambda *_, **__: None)
+        patch("reengage.operator_asking.read_settings", lambda: settings)
+        patch("reengage.pipeline.required.note", lambda _, *said: self.noted.append(said))
+        patch("reengage.pipeline.required.close", lambda _, place: self.closed.append(place))
         patch("reengage.pipeline.approvals.answer", self._answer)
         patch("reengage.pipeline.approvals.turned_away", lambda _, by, *__: self._away(by))
         patch("reengage.pipeline.approvals.may_answer", lambda _, by: self._may(by))
@@ -113,6 +119,34 @@ def test_a_run_by_what_nobody_approved_waits_for_a_person_and_wants_a_reason(
     assert (asked["options"], asked["defaults"]) == (["Approve", "Reject"], ["Reject"])
     assert asked["params"]["reason"]["schema"]["minLength"] == 3
     assert stage.recorded == []
+
+
+def test_the_pages_learn_what_is_asked_about_what_and_until_when(
+    stage: Stage, waiting: Callable[..., Any]
+) -> None:
+    with waiting():
+        stage.task.execute(context())
+    [(place, subject, things, until)] = stage.noted
+    assert (place.dag_id, place.dag_run_id, place.task, place.map_index) == (
+        "reengage_x", "manual__1", "preflight", -1,
+    )  # fmt: skip
+    assert (subject, things) == ("send?", THINGS)
+    assert until == datetime(2025, 6, 2, 9, tzinfo=UTC)
+    assert stage.resume(YES) == {"mode": "live"}
+    assert stage.closed[-1] == place
+
+
+def test_a_store_that_is_away_hinders_no_question(
+    stage: Stage, waiting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr("reengage.pipeline.required.note", away)
+    monkeypatch.setattr("reengage.pipeline.required.close", away)
+    with waiting():
+        stage.task.execute(context())
+    assert len(stage.asked) == 1
 
 
 def test_with_everything_approved_nobody_is_asked(stage: Stage) -> None:

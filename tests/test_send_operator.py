@@ -36,6 +36,8 @@ class Stage:
         self.approvers = ["olga"]
         self.away: list[tuple[Any, ...]] = []
         self.stands: tuple[str, str] | None = None
+        self.noted: list[tuple[Any, ...]] = []
+        self.closed: list[Any] = []
         self.make = lambda: Question(2, 0, "go on?", "| codes |", timedelta(hours=3))
         self.paused = Sent({"sent": 2, "composed": 1}, None, paused=True)
         patch = monkeypatch.setattr
@@ -50,6 +52,10 @@ class Stage:
         patch("reengage.pipeline.run.resume", lambda *_: run)
         patch("reengage.pipeline.steps.record_step", lambda *_, **__: None)
         patch(operators, "read_settings", lambda: None)
+        settings = SimpleNamespace(now=lambda: datetime(2025, 6, 2, tzinfo=UTC))
+        patch("reengage.operator_asking.read_settings", lambda: settings)
+        patch("reengage.pipeline.required.note", lambda _, *said: self.noted.append(said))
+        patch("reengage.pipeline.required.close", lambda _, place: self.closed.append(place))
         patch(operators.RoomOperator, "_begin", lambda *_: None)
 
     def _put(self, question: dict[str, Any]) -> tuple[str, str]:
@@ -99,6 +105,10 @@ def test_the_chunk_that_met_it_asks_as_airflows_own_operator_does(
     assert asked["params"] == {}
     assert asked["defaults"] == [ApprovalOperator.REJECT]  # nobody's answer is a no
     assert (asked["ti_id"], asked["subject"], asked["body"]) == ("ti-1", "go on?", "| codes |")
+    [(place, subject, things, until)] = stage.noted
+    assert (place.task, place.map_index, subject, things) == ("send", 0, "go on?", {})
+    assert until == datetime(2025, 6, 2, 3, tzinfo=UTC)
+    assert stage.closed == []
 
 
 def test_the_other_chunks_come_back_in_minutes_and_hold_no_worker(
@@ -138,6 +148,7 @@ def test_the_answer_is_recorded_before_anything_is_sent(
     resumed = task(0).resume_execution("execute_complete", {"event": event, "number": 2}, context())
     assert resumed == {"sent": 3}
     assert order == [str(answer), "send"]
+    assert [(place.task, place.map_index) for place in stage.closed] == [("send", 0)]
 
 
 def test_who_is_no_approver_resumes_no_run_and_the_question_stands(

@@ -8,6 +8,7 @@ is a no, and so is a yes that nobody's name is on: nothing is ever approved by a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,13 +21,15 @@ from airflow.sdk.exceptions import AirflowException, TaskAwaitingInput
 from reengage.errors import StoreError
 from reengage.grounds import LONGEST_GROUND, tidy
 from reengage.notifiers import tell_question
-from reengage.settings import Settings
+from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from reengage.pipeline.required import Place
     from reengage.pipeline.run import Run
 
+LOG = logging.getLogger(__name__)
 APPROVE, REJECT = "Approve", "Reject"
 """In the words of Airflow's own ApprovalOperator."""
 NO_REASON = "no reason given"
@@ -71,11 +74,17 @@ class Waiting:
 
 
 def ask(
-    context: Context, question: Asked, resumed: Mapping[str, Any], *, wants_reason: bool = False
+    context: Context,
+    question: Asked,
+    resumed: Mapping[str, Any],
+    *,
+    things: Mapping[str, str] | None = None,
+    wants_reason: bool = False,
 ) -> NoReturn:
     """Wait for a person; `execute_complete` gets the answer and `resumed`.
 
-    Raises TaskAwaitingInput. Airflow keeps the text of a try's first question, so that somebody
+    Staff are told, and the pages show it, with `things` (name -> SHA-256) that it is about. Raises
+    TaskAwaitingInput. Airflow keeps the text of a try's first question, so that somebody
     would answer one with another before their eyes: AirflowException then, and the next try asks.
     """
     ti = context["ti"]
@@ -92,7 +101,9 @@ def ask(
             "an earlier question of this try stands in Airflow, which keeps its text; the next try"
             " asks this one"
         )
+    LOG.warning("%s\n%s", question.subject, question.body)
     tell_question(context, ti.task_id, question.subject, question.about)
+    _note(context, question, things or {})
     raise TaskAwaitingInput(
         method_name="execute_complete", kwargs=dict(resumed), timeout=question.patience
     )
@@ -123,6 +134,39 @@ def counts(run: Run, number: int, _decision: str, by: str) -> bool:
         return True
     approvals.turned_away(run.settings, by, {f"breaker/{run.campaign.slug}": number}, run.run_id)
     return False
+
+
+def asks_no_more(context: Context) -> None:
+    """Take the task's question off the pages. Raises nothing."""
+    from reengage.pipeline import required
+
+    try:
+        required.close(read_settings(), _place(context))
+    except Exception as error:
+        LOG.warning("the pages may show a question that is answered: %s", type(error).__name__)
+
+
+def _note(context: Context, question: Asked, things: Mapping[str, str]) -> None:
+    """Let the pages show it. Raises nothing: it is asked in any case."""
+    from reengage.pipeline import required
+
+    try:
+        settings = read_settings()
+        until = settings.now() + question.patience
+        required.note(settings, _place(context), question.subject, things, until)
+    except Exception as error:
+        LOG.warning("the pages do not show this question: %s", type(error).__name__)
+
+
+def _place(context: Context) -> Place:
+    from reengage.pipeline.required import Place
+    from reengage.pipeline.run import derive_run_id
+
+    ti, dag_run = context["ti"], context["dag_run"]
+    return Place(
+        derive_run_id(dag_run.dag_id, dag_run.run_id), dag_run.dag_id, dag_run.run_id, ti.task_id,
+        -1 if ti.map_index is None else ti.map_index,
+    )  # fmt: skip
 
 
 def answer_of(event: Mapping[str, Any]) -> Answer:
@@ -161,6 +205,7 @@ class AsksForApproval:
     ) -> Any:
         """Go on with the answer about these things: name -> SHA-256."""
         self._answered = (things, answer_of(event))
+        asks_no_more(context)
         return self._corridor(context)  # type: ignore[attr-defined]
 
     def asking(
@@ -189,9 +234,8 @@ class AsksForApproval:
     def shown(self, result: Any) -> Any:
         """Counts and ids only, once there is nothing to ask."""
         if isinstance(result, Waiting):
-            question = result.question
-            self.log.warning("%s\n%s", question.subject, question.body)
-            ask(self._context, question, {"things": dict(question.things)}, wants_reason=True)
+            question, things = result.question, dict(result.question.things)
+            ask(self._context, question, {"things": things}, things=things, wants_reason=True)
         return result
 
     def _record(

@@ -23,7 +23,7 @@ from airflow.sdk.exceptions import (
 
 from reengage import metrics
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
-from reengage.operator_asking import AsksForApproval, answer_of, ask, counts
+from reengage.operator_asking import AsksForApproval, answer_of, ask, asks_no_more, counts
 from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -287,6 +287,7 @@ class SendOperator(ChunkOperator):
         """Go on with the answer to the run's pause of this number."""
         said = answer_of(event)
         self._answer = (number, "approved" if said.approved else "rejected", said.by)
+        asks_no_more(context)
         return self._corridor(context)
 
     def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
@@ -312,7 +313,6 @@ class SendOperator(ChunkOperator):
         """Number of letters by state; not yet while letters wait: no worker is held meanwhile."""
         if result.paused:
             if self._question is not None and self._question.chunk == self.chunk["number"]:
-                self.log.warning("%s\n%s", self._question.subject, self._question.body)
                 ask(self._context, self._question, {"number": self._question.number})
             raise AirflowRescheduleException(datetime.now(UTC) + LOOK_AGAIN)
         if result.again_at is not None:

@@ -18,15 +18,16 @@ ADMIN = "Admin"
 """Airflow's own; `sync` leaves it alone."""
 PEOPLE = (DATA_ENGINEER, ANALYST, COMPLIANCE_OFFICER)
 
-Capability = Literal["reports", "exact_counts", "audit_trail", "disclosures", "decide"]
-"""`reports` = pages of counts; `exact_counts` = small cells, too; `audit_trail` = the pages of
-Compliance that name no patient; `disclosures` = a patient's accounting; `decide` = resolve."""
+Capability = Literal["reports", "exact_counts", "try_out", "audit_trail", "disclosures", "decide"]
+"""`reports` = pages of counts; `exact_counts` = small cells, too; `try_out` = a test letter to
+staff; `audit_trail` = the pages of Compliance that name no patient; `disclosures` = a patient's
+accounting and letter; `decide` = resolve a letter, pause a campaign and let it go on."""
 
 CAPABILITIES: Mapping[str, frozenset[Capability]] = {
-    DATA_ENGINEER: frozenset({"reports", "exact_counts"}),
+    DATA_ENGINEER: frozenset({"reports", "exact_counts", "try_out"}),
     ANALYST: frozenset({"reports"}),
     COMPLIANCE_OFFICER: frozenset(
-        {"reports", "exact_counts", "audit_trail", "disclosures", "decide"}
+        {"reports", "exact_counts", "try_out", "audit_trail", "disclosures", "decide"}
     ),
     # Whoever administers Airflow can give themselves any role, and the next `roles sync` says so.
     # Without one they look into no patient's record and decide nothing (minimum necessary).

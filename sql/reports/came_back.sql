@@ -1,19 +1,17 @@
 -- What came back of a campaign's letters, by month (UTC) of the last year: bounces, complaints, opt-outs.
--- Parameters: campaign, since (an instant).
+-- Parameters: campaign, since (the first instant of a month).
 -- A response or an opt-out counts once; who opted out of every campaign counts for none by itself.
+-- Responses are counted as they are read (table came_back), so that this is no scan of letters.
 WITH back AS (
-    SELECT date_trunc('month', r.at AT TIME ZONE 'UTC')::date AS month,
-        CASE WHEN r.kind = 'bounce' THEN r.verdict ELSE r.kind END AS what
-    FROM response r JOIN letter l ON l.letter_id = r.letter_id
-    WHERE r.at >= :since AND l.campaign = :campaign
-      AND ((r.kind = 'bounce' AND r.verdict IN ('hard', 'soft')) OR r.kind = 'complaint')
+    SELECT month, what, items FROM came_back
+    WHERE campaign = :campaign AND month >= (CAST(:since AS timestamptz) AT TIME ZONE 'UTC')::date
     UNION ALL
-    SELECT date_trunc('month', at AT TIME ZONE 'UTC')::date, 'opt_out'
-    FROM opt_out WHERE campaign = :campaign AND at >= :since
+    SELECT date_trunc('month', at AT TIME ZONE 'UTC')::date, 'opt_out', count(*)
+    FROM opt_out WHERE campaign = :campaign AND at >= :since GROUP BY 1
 )
 SELECT month,
-    count(*) FILTER (WHERE what = 'hard') AS hard,
-    count(*) FILTER (WHERE what = 'soft') AS soft,
-    count(*) FILTER (WHERE what = 'complaint') AS complaints,
-    count(*) FILTER (WHERE what = 'opt_out') AS opt_outs
+    coalesce(sum(items) FILTER (WHERE what = 'hard'), 0)::bigint AS hard,
+    coalesce(sum(items) FILTER (WHERE what = 'soft'), 0)::bigint AS soft,
+    coalesce(sum(items) FILTER (WHERE what = 'complaint'), 0)::bigint AS complaints,
+    coalesce(sum(items) FILTER (WHERE what = 'opt_out'), 0)::bigint AS opt_outs
 FROM back GROUP BY month ORDER BY month DESC

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 from correspondents import Correspondents
 from daily import Practice
+from reengage import store
 from reengage.alerts import webhook
 from reengage.alerts.alert import Alert, failed, late, question
 from reengage.alerts.reminders import reminders
-from reengage.alerts.tell import tell
+from reengage.alerts.tell import listed, tell
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import ConfigurationError
 from reengage.keys import open_keyring
@@ -130,6 +131,13 @@ def test_a_webhook_gets_the_text_and_its_address_is_in_no_log(
     assert "secret-token" not in caplog.text
 
 
+def offered(practice: Practice) -> list[tuple[object, ...]]:
+    """What became of alerts at each channel, the oldest first, as pages have it."""
+    with store.connect(practice.settings.store_url).connect() as connection:
+        found = reversed(listed(connection, None, 99))
+        return [(one.key, one.channel, one.taken, one.why) for one in found]
+
+
 def test_a_channel_that_fails_hinders_no_other_and_where_all_fail_it_is_told_later(
     told: Practice, hostile: HostileRelay, hook: Hook
 ) -> None:
@@ -140,6 +148,12 @@ def test_a_channel_that_fails_hinders_no_other_and_where_all_fail_it_is_told_lat
     assert tell(told.settings, again) == 0
     hook.status, hostile.script = 200, {}
     assert tell(told.settings, again) == 2
+    assert offered(told) == [
+        (RED.key, "e-mail", False, "RelayError"), (RED.key, "webhook 1", True, None),
+        (again.key, "e-mail", False, "RelayError"),
+        (again.key, "webhook 1", False, "ConfigurationError"),
+        (again.key, "e-mail", True, None), (again.key, "webhook 1", True, None),
+    ]  # fmt: skip
 
 
 def test_a_store_that_is_away_is_no_reason_for_silence(practice: Practice, hook: Hook) -> None:

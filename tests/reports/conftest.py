@@ -51,6 +51,7 @@ class Reports:
     practice: Practice
     run_id: UUID
     client: TestClient = field(repr=False)
+    relay: HostileRelay = field(repr=False)
 
     def get(self, path: str, who: str | None = "officer", **headers: str):  # type: ignore[no-untyped-def]
         named = {AS: who} if who else {}
@@ -102,7 +103,7 @@ def reports(
         settle(run)
         use(environment, practice)
         with TestClient(build_app(by_header), raise_server_exceptions=True) as client:
-            yield Reports(practice, run_id, client)
+            yield Reports(practice, run_id, client, relay)
 
 
 def use(patch: pytest.MonkeyPatch, practice: Practice) -> None:
@@ -112,6 +113,8 @@ def use(patch: pytest.MonkeyPatch, practice: Practice) -> None:
         "HOME": settings.home, "WAREHOUSE_URL": settings.warehouse_url,
         "STORE_URL": settings.store_url, "KEYRING": settings.keyring,
         "PINNED_NOW": settings.pinned_now.isoformat() if settings.pinned_now else "",
+        "RELAY_TRUST": settings.relay_trust or "",
+        **{f"RELAY_URL_{name.upper()}": url for name, url in settings.relays.items()},
     }.items():  # fmt: skip
         patch.setenv(f"REENGAGE_{name}", str(value))
 
@@ -134,6 +137,13 @@ def _create(server: Postgres, *databases: str) -> None:
         for name in databases:
             connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
+
+
+@pytest.fixture
+def unheld(reports: Reports) -> Iterator[None]:
+    """Whatever a test does, no campaign is paused afterwards."""
+    yield
+    reports.practice.spoil("DELETE FROM campaign_pause")
 
 
 @pytest.fixture

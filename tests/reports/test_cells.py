@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from itertools import product
 
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reengage.report import Funnel
-from reengage.reports.cells import HIDDEN, alone, is_small, parts, total
+from reengage.reports.cells import HIDDEN, Count, alone, is_small, parts, total
 from reengage.reports.funnels import Shown, shown
+from reengage.reports.overview import over_days
 
 COUNTS = st.integers(0, 40)
 
@@ -99,3 +101,61 @@ def test_one_small_reason_takes_another_count_with_it(count: int) -> None:
     assert seen.excluded == {"opted_out": HIDDEN, "restriction": HIDDEN}
     assert seen.quality["restriction"] is HIDDEN
     assert (seen.eligible, seen.excluded_total) == (900, count + 200)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([15, HIDDEN, 0], HIDDEN),  # the others are shown: it would be told
+        ([HIDDEN, HIDDEN], HIDDEN),
+        ([15, 20, 0], 35),
+        ([], 0),
+    ],
+)
+def test_a_sum_over_days_is_hidden_where_a_days_count_is(counts: list[Count], said: Count) -> None:
+    assert over_days(counts, small=False) == said
+
+
+DAYS = st.lists(st.tuples(COUNTS, COUNTS, COUNTS), min_size=1, max_size=5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(DAYS)
+def test_no_sum_over_days_less_the_shown_days_tells_a_hidden_one(
+    days: list[tuple[int, int, int]],
+) -> None:
+    """PRV-27: of each day the run's page shows what its own funnel hides nothing of."""
+    found = [
+        shown(funnel({}, held, {"sent": sent, "refused": refused}), small=False).rest
+        for sent, refused, held in days
+    ]
+    for state in ("sent", "refused"):
+        whole = over_days([day[state] for day in found], small=False)
+        if whole is not HIDDEN:
+            assert all(day[state] is not HIDDEN for day in found)
+            assert not is_small(whole)
+
+
+@pytest.mark.parametrize(
+    ("living", "inactive", "candidates", "seen"),
+    [
+        (1000, 500, 300, (1000, 500)),
+        (1000, 995, 300, (HIDDEN, 995)),  # 5 are not inactive
+        (1000, 303, 300, (1000, HIDDEN)),  # 3 are no candidates
+        (305, 303, 300, (HIDDEN, HIDDEN)),
+        (300, 300, 300, (300, 300)),
+    ],
+)
+def test_what_a_line_has_beyond_the_next_is_no_small_count(
+    living: int, inactive: int, candidates: int, seen: tuple[Count, Count]
+) -> None:
+    whole = replace(
+        funnel({}, 0, {"sent": candidates}), living=living, inactive=inactive, candidates=candidates
+    )
+    found = shown(whole, small=False)
+    assert (found.living, found.inactive) == seen
+
+
+def test_of_odd_data_those_without_are_no_small_count_either() -> None:
+    whole = replace(funnel({}, 0, {"sent": 100}), quality={"a": 95, "b": 50, "c": 100})
+    assert shown(whole, small=False).quality == {"a": HIDDEN, "b": 50, "c": 100}

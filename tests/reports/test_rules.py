@@ -15,15 +15,19 @@ from starlette.routing import Match
 
 from reports.conftest import AS, DAG, ROLES, Reports, by_header, make_unknown
 
+pytestmark = pytest.mark.usefixtures("unheld")
 APP = build_app(by_header)
 ROUTES = {route.name: route for route in APP.routes if isinstance(route, APIRoute)}
 
 COUNTS = {"engineer", "analyst", "officer", "admin"}
 TRAIL = {"officer", "admin"}
 OFFICER = {"officer"}
+TRIES = {"engineer", "officer"}
 MAY_OPEN = {
     "static": COUNTS | {None},
     "overview": COUNTS, "campaign": COUNTS, "campaign_export": COUNTS,
+    "hold": OFFICER, "trial": TRIES, "tried": TRIES, "preview": OFFICER, "previewed": OFFICER,
+    "alerts": TRAIL,
     "dag": COUNTS, "run": COUNTS, "run_export": COUNTS,
     "compliance": TRAIL, "verify": TRAIL, "ledger": TRAIL, "ledger_export": TRAIL, "entry": TRAIL,
     "agreements": TRAIL, "approvals": TRAIL, "access": TRAIL, "keys": TRAIL, "unknown": TRAIL,
@@ -34,7 +38,13 @@ FORMS = {
     "accounting": {"patient": "p5", "from": "2025-01-01", "to": "2030-01-01"},
     "resolve": {"verdict": "sent", "ground": "the relay's log of the day"},
     "verify": {},
+    "hold": {"state": "paused", "reason": "a wrong telephone number"},
+    "tried": {"to": "it@prairie.example.org", "language": "en"},
+    "previewed": {"campaign": "health_education", "patient": "p5"},
 }
+
+
+ACTIONS = {"resolve": "resolved", "hold": "paused", "tried": "tested"}
 
 
 def path_of(name: str, reports: Reports) -> str:
@@ -42,6 +52,8 @@ def path_of(name: str, reports: Reports) -> str:
     values = {
         "static": {"name": "reports.css"}, "campaign": {"slug": "health_education"},
         "dag": {"dag_id": DAG}, "entry": {"index": "0"}, "ledger_export": {"form": "csv"},
+        "hold": {"slug": "health_education"}, "trial": {"slug": "health_education"},
+        "tried": {"slug": "health_education"},
         "campaign_export": {"slug": "health_education", "form": "csv"},
         "resolve": {"letter": "00000000-0000-0000-0000-000000000000"},
     }.get(name, {})  # fmt: skip
@@ -124,9 +136,7 @@ def test_each_view_and_each_export_is_a_record_with_the_visitors_name(
         assert reports.get(path).status_code in (200, 303)
     new = reports.accesses()[before:]
     assert [record["actor"] for record in new] == ["airflow:officer"]
-    assert new[0]["action"] == {"resolve": "resolved"}.get(
-        name, "exported" if "export" in name else "opened"
-    )
+    assert new[0]["action"] == ACTIONS.get(name, "exported" if "export" in name else "opened")
 
 
 def test_a_form_of_another_site_changes_nothing(reports: Reports) -> None:

@@ -63,7 +63,7 @@ def test_both_limits_must_be_reached(
     complain(mailed, "p0", "p1")
     limits = Complaints(share=share, at_least=at_least)
     with run.store.connect() as connection:
-        found = complaints.seen(connection, run, limits)
+        found = complaints.seen(connection, run.settings.home, run.campaign.slug, run.day, limits)
     assert (found.letters, found.complaints, found.is_too_much(limits)) == (4, 2, stops)
 
 

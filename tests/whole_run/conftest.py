@@ -50,6 +50,8 @@ OWN_CAMPAIGNS = (
     "returned",
     "left_alone",
     "approved",
+    "asked",
+    "held",
 )
 RUN_SECONDS = 120
 

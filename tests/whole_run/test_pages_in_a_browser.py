@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
+from reengage.embedded.processes import wait_until
 from reengage.reports.app import PREFIX, build_app
 from reports.following_of import told_on
 from reports.test_rules import FORMS, MAY_OPEN
@@ -35,6 +36,7 @@ pytestmark = [
 PICTURES = os.environ.get("REENGAGE_PICTURES")
 RUN = "health_education"
 REMINDERS = "medication_reminder"
+HELD, ASKED = "held", "asked"
 DAYS = [date(2024, 12, 31), date(2025, 1, 31), date(2025, 2, 28)]
 USERS = {"engineer": "engineer", "analyst": "analyst", "compliance": "officer", "admin": "admin"}
 """Account -> as the specification names its role."""
@@ -43,10 +45,10 @@ SCHEMES = ("light", "dark")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 APP = build_app()
 ROUTES = {route.name: route for route in APP.routes if isinstance(route, APIRoute)}
-PAGES = ("overview", "campaign", "run", "compliance", "ledger", "entry", "disclosures", "unknown",
-         "agreements", "approvals", "access", "keys")  # fmt: skip
-SHOWN = {"campaign": "analyst",
-         "compliance": "compliance", "ledger": "compliance",
+PAGES = ("overview", "campaign", "run", "trial", "compliance", "ledger", "entry", "disclosures",
+         "unknown", "agreements", "approvals", "alerts", "preview", "access", "keys")  # fmt: skip
+SHOWN = {"overview": "compliance", "campaign": "analyst",
+         "compliance": "compliance", "ledger": "compliance", "approvals": "compliance",
          "disclosures": "compliance"}  # fmt: skip
 """Pictures, and as whom."""
 
@@ -57,6 +59,7 @@ class Site:
 
     address: str
     dag_run_id: str
+    house: House = field(repr=False)
     browser: Any = field(repr=False)
     sessions: dict[str, Any] = field(repr=False)
 
@@ -66,6 +69,9 @@ class Site:
         values = {
             "static": {"name": "reports.css"},
             "campaign": {"slug": REMINDERS},
+            "hold": {"slug": HELD},
+            "trial": {"slug": RUN},
+            "tried": {"slug": RUN},
             "campaign_export": {"slug": REMINDERS, "form": "csv"},
             "dag": {"dag_id": dag},
             "run": {"dag_id": dag, "dag_run_id": self.dag_run_id},
@@ -100,7 +106,7 @@ def site(house: House) -> Iterator[Site]:
             user: _logged_in(browser, airflow.address, user, airflow.log_ins[user].password)
             for user in USERS
         }
-        yield Site(airflow.address, dag_run_id, browser, sessions)
+        yield Site(airflow.address, dag_run_id, house, browser, sessions)
         browser.close()
 
 
@@ -132,7 +138,7 @@ def test_a_route_opens_to_whom_the_specification_says(name: str, site: Site) -> 
     opened = {user: _answer(site, site.sessions[user], name) for user in USERS}
     for user, status in opened.items():
         if USERS[user] in MAY_OPEN[name]:
-            # There is no such letter to resolve, and no such patient.
+            # There is no such letter to resolve, no such patient; nobody pauses what is paused.
             assert status in (200, 303) or (name in ("resolve", "accounting") and status != 403)
         else:
             assert status == 403, (name, user)
@@ -210,6 +216,83 @@ def test_a_session_that_ends_in_the_middle_asks_for_a_log_in(site: Site) -> None
     context.close()
 
 
+def test_a_patients_letter_looks_as_its_reader_sees_it_and_breaks_no_policy(site: Site) -> None:
+    page = site.page("compliance")
+    refused: list[str] = []
+    page.on("console", lambda said: refused.append(said.text))
+    page.goto(site.path("preview"))
+    page.select_option("select[name=campaign]", RUN)
+    page.fill("input[name=patient]", _reader(site))
+    page.press("input[name=patient]", "Enter")
+    page.wait_for_selector("iframe.letter")
+    assert "?" not in page.url
+    frame = page.frame_locator("iframe.letter")
+    frame.get_by_text("Prairie Family Health").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    assert refused == []
+    _pleases(page, "a patient's letter")
+    if PICTURES:
+        _picture(page, "preview-letter", "light", 1440)
+    page.close()
+
+
+def _reader(site: Site) -> str:
+    """Somebody who would get a letter."""
+    for (key,) in site.house.rows("SELECT patient_key FROM patient", "warehouse"):
+        asked = site.sessions["compliance"].request.post(
+            site.path("previewed"), form={"campaign": RUN, "patient": str(key)},
+            headers={"origin": site.address},
+        )  # fmt: skip
+        if "<iframe" in asked.text():
+            return str(key)
+    raise AssertionError("nobody would get a letter")
+
+
+def test_a_campaign_is_paused_and_let_go_on_with_the_keyboard(site: Site) -> None:
+    page = site.page("compliance")
+    path = PREFIX + str(APP.url_path_for("campaign", slug=RUN))
+    for reason, said in (("a wrong number in it", "Paused by"), ("mended", "Last resumed by")):
+        page.goto(path)
+        page.focus("input[name=reason]")
+        page.keyboard.type(reason)
+        page.keyboard.press("Enter")
+        page.get_by_text(f"{said} airflow:compliance").first.wait_for()
+        assert reason in page.locator("#hold").inner_text()
+    page.close()
+
+
+def test_what_waits_leads_from_airflows_frame_to_airflows_own_page_of_it(site: Site) -> None:
+    house = site.house
+    file = house.site.layout.home / "campaigns" / f"{ASKED}.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+    client, dag_id, dag_run_id = (
+        house.site.airflow.client,
+        f"reengage_{ASKED}",
+        house.trigger(ASKED),
+    )
+    wait_until(lambda: client.is_asked(dag_id, dag_run_id), seconds=120, what="a question")
+    page = site.page("compliance")
+    page.goto("/")
+    page.get_by_role("link", name="Reports").click()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name="answer in Airflow").first.click()
+    page.wait_for_url(f"**/runs/{dag_run_id}/tasks/preflight/required_actions*")
+    page.get_by_text("1 changed. Send by it?").first.wait_for()
+    page.close()
+    analyst = site.page("analyst")
+    analyst.goto(site.path("overview"))
+    assert "waits for an answer: a change of campaign/asked" in analyst.inner_text("main")
+    analyst.close()
+    path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/preflight/-1/hitlDetails"
+    body = {"chosen_options": ["Reject"], "params_input": {"reason": "a test"}}
+    client.call("PATCH", path, body)
+    assert house.ended(ASKED, dag_run_id) == "failed"
+    overview = site.page("compliance")
+    overview.goto(site.path("overview"))
+    assert "answer in Airflow" not in overview.inner_text("main")
+    overview.close()
+
+
 @pytest.mark.skipif(not PICTURES, reason="REENGAGE_PICTURES names no folder")
 @pytest.mark.parametrize("name", sorted(SHOWN))
 def test_pictures(name: str, site: Site) -> None:
@@ -217,9 +300,13 @@ def test_pictures(name: str, site: Site) -> None:
         page = site.page(SHOWN[name], scheme, width)
         page.goto(site.path(name))
         page.wait_for_load_state("networkidle")
-        taken = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": WIDTHS[width]})
-        _keep(taken, Path(str(PICTURES)) / f"ui-{name}-{scheme}-{width}.png")
+        _picture(page, name, scheme, width)
         page.close()
+
+
+def _picture(page: Any, name: str, scheme: str, width: int) -> None:
+    taken = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": WIDTHS[width]})
+    _keep(taken, Path(str(PICTURES)) / f"ui-{name}-{scheme}-{width}.png")
 
 
 def _keep(taken: bytes, path: Path) -> None:

@@ -3,21 +3,24 @@
 An alert that was told is a row in the store, so that a retry, thirty chunks and two schedulers say
 it once. A store that is away is no reason for silence: it is told then without looking. A channel
 that fails hinders no other, and none hinders the task that failed in the first place; where all
-fail, the row is taken back, so that the next occasion tells it.
+fail, the row is taken back, so that the next occasion tells it. What became of it at each channel
+is noted for the pages (`listed`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from reengage import store
 from reengage.alerts import mail, webhook
-from reengage.alerts.alert import Alert
+from reengage.alerts.alert import Alert, Kind
 from reengage.errors import ReengageError
 from reengage.practice import Practice, load_practice
 from reengage.settings import Settings
@@ -32,7 +35,9 @@ def tell(settings: Settings, alert: Alert) -> int:
         channels = _channels(settings, practice, alert)
         if not channels or not _is_new(settings, alert):
             return 0
-        taken = sum(_took(name, channel) for name, channel in channels)
+        offered = {name: _offered(name, channel) for name, channel in channels}
+        taken = sum(why is None for why in offered.values())
+        _note(settings, alert, offered)
         if not taken:
             _forget(settings, alert)
     except Exception as error:
@@ -40,6 +45,36 @@ def tell(settings: Settings, alert: Alert) -> int:
         LOG.warning("an alert was not told: %s", type(error).__name__)
         return 0
     return taken
+
+
+@dataclass(frozen=True)
+class Offered:
+    """An alert at one channel. Names of DAGs, tasks and vendors, and codes; nothing of a patient.
+
+    A question's key holds its subject, and with it counts that may be small.
+    """
+
+    at: datetime
+    kind: Kind
+    about: str
+    key: str
+    channel: str
+    taken: bool
+    why: str | None
+    """Type of the error where it was not taken."""
+
+
+def listed(connection: Connection, since: datetime | None, most: int) -> list[Offered]:
+    """What channels were offered lately, the newest first."""
+    found = connection.execute(
+        text(
+            "SELECT at, kind, about, key, channel, taken, why FROM alert_channel"
+            " WHERE CAST(:since AS timestamptz) IS NULL OR at >= :since"
+            " ORDER BY at DESC, number DESC LIMIT :most"
+        ),
+        {"since": since, "most": most},
+    )
+    return [Offered(*row) for row in found]
 
 
 def _channels(
@@ -54,16 +89,35 @@ def _channels(
     ]
 
 
-def _took(name: str, channel: Callable[[], object]) -> bool:
+def _offered(name: str, channel: Callable[[], object]) -> str | None:
+    """Offer it; gives the type of the error where the channel did not take it."""
     try:
         channel()
     except ReengageError as error:
         LOG.warning("%s did not take the alert: %s", name, error)
-        return False
+        return type(error).__name__
     except Exception as error:
         LOG.warning("%s did not take the alert: %s", name, type(error).__name__)
-        return False
-    return True
+        return type(error).__name__
+    return None
+
+
+def _note(settings: Settings, alert: Alert, offered: Mapping[str, str | None]) -> None:
+    try:
+        with store.connect(settings.store_url).begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO alert_channel (kind, key, about, channel, taken, why)"
+                    " VALUES (:kind, :key, :about, :channel, :taken, :why)"
+                ),
+                [
+                    {"kind": alert.kind, "key": alert.key, "about": alert.about,
+                     "channel": name, "taken": why is None, "why": why}
+                    for name, why in offered.items()
+                ],
+            )  # fmt: skip
+    except SQLAlchemyError:
+        LOG.warning("the pages do not show what became of an alert")
 
 
 def _is_new(settings: Settings, alert: Alert) -> bool:

@@ -14,15 +14,25 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reengage.reports import campaign_page, compliance, officer, overview, patient, run_page
+from reengage.reports import (
+    campaign_page,
+    compliance,
+    decisions,
+    holding,
+    officer,
+    overview,
+    patient,
+    preview,
+    run_page,
+    trial,
+)
 from reengage.reports.asked import Asked, form_of
 from reengage.reports.auth import Authenticate, airflow_visitor
 from reengage.reports.guard import GuardedRoute, visit_of
 from reengage.reports.problems import problem
+from reengage.reports.render import PREFIX as PREFIX
 from reengage.reports.visit import Visit
 
-PREFIX = "/reengage"
-"""Where Airflow mounts it."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
     " img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
@@ -99,6 +109,21 @@ def _campaign_export(visit: Visited, request: Request, slug: str, form: str) -> 
     return campaign_page.campaign_export(visit, slug, Asked.query(request), form)
 
 
+@_routes.post("/campaigns/{slug}/hold", name="hold")
+def _hold(visit: Visited, slug: str, form: Form) -> Response:
+    return holding.hold(visit, slug, form)
+
+
+@_routes.get("/campaigns/{slug}/test-letter", name="trial")
+def _trial(visit: Visited, slug: str) -> Response:
+    return trial.form(visit, slug)
+
+
+@_routes.post("/campaigns/{slug}/test-letter", name="tried")
+def _tried(visit: Visited, slug: str, form: Form) -> Response:
+    return trial.tried(visit, slug, form)
+
+
 @_routes.get("/dags/{dag_id}", name="dag")
 def _dag(visit: Visited, dag_id: str) -> Response:
     return run_page.dag(visit, dag_id)
@@ -168,7 +193,22 @@ def _agreements(visit: Visited) -> Response:
 
 @_routes.get("/compliance/approvals", name="approvals")
 def _approvals(visit: Visited) -> Response:
-    return officer.approvals(visit)
+    return decisions.approvals(visit)
+
+
+@_routes.get("/compliance/alerts", name="alerts")
+def _alerts(visit: Visited) -> Response:
+    return decisions.alerts(visit)
+
+
+@_routes.get("/compliance/preview", name="preview")
+def _preview(visit: Visited, request: Request) -> Response:
+    return preview.form(visit, Asked.query(request))
+
+
+@_routes.post("/compliance/preview", name="previewed")
+def _previewed(visit: Visited, form: Form) -> Response:
+    return preview.previewed(visit, form)
 
 
 @_routes.get("/compliance/access", name="access")

@@ -11,6 +11,9 @@ from fastapi import HTTPException, Response
 from fastapi.responses import HTMLResponse
 
 from reengage.campaigns import Campaign
+from reengage.grounds import LONGEST_GROUND
+from reengage.pipeline import complaints, holds
+from reengage.pipeline.holds import Hold
 from reengage.reports import campaign_tables as tables
 from reengage.reports import exports, funnels, returns, returns_tables, runs
 from reengage.reports.asked import Asked
@@ -33,6 +36,10 @@ class Found:
     rows: list[RunRow]
     kept: dict[Any, Any]
     back: Table
+    hold: Hold | None
+    """What somebody decided last; None = it was never paused."""
+    stopped: bool
+    """Whether complaints stop its next run."""
 
 
 def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
@@ -63,6 +70,9 @@ def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
         gates=failed,
         gates_held=held,
         exports=exports.FORMATS,
+        hold=found.hold,
+        stopped=found.stopped,
+        longest=LONGEST_GROUND,
         **_outcomes(found.told, found.horizon),
     )  # fmt: skip
 
@@ -127,6 +137,8 @@ def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None 
     small = visit.visitor.sees_small_counts
     with visit.reading() as connection:
         rows = runs.recent(connection, slug, tables.DAYS)
-        kept = funnels.kept(connection, [row.run_id for row in rows])
+        kept = funnels.kept(connection, [row.run_id for row in rows], small=small)
         back = tables.came_back(connection, visit.settings.home, slug, now, small=small)
-    return Found(one, told, horizon or HORIZON, rows, kept, back)
+        hold = holds.latest(connection).get(slug)
+        stopped = complaints.stopped(connection, visit.settings.home, one, today) is not None
+    return Found(one, told, horizon or HORIZON, rows, kept, back, hold, stopped)

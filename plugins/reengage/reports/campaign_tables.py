@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,7 @@ def came_back(
     Without `small`, of months that are over only: two days' counts of a month would tell who came
     between them.
     """
+    now = now.astimezone(UTC)
     since = now.replace(year=now.year - 1, day=1, hour=0, minute=0, second=0, microsecond=0)
     found = connection.execute(
         text(load_sql(home, "reports/came_back.sql")), {"campaign": slug, "since": since}

@@ -23,7 +23,7 @@ from reengage.ledger.tail import Told, told
 from reengage.ledger.verify import Verdict, verify
 from reengage.reports import entries, exports
 from reengage.reports.asked import Asked, begin_of, end_of
-from reengage.reports.problems import BadQueryError
+from reengage.reports.problems import BadQueryError, ConflictError
 from reengage.reports.render import page
 from reengage.reports.tables import Badge, Link, Table, table
 from reengage.reports.visit import Visit
@@ -31,6 +31,8 @@ from reengage.reports.visit import Visit
 _SHOWN_CHECKPOINTS = 20
 _MOST_EXPORTED = 10_000
 _ACTOR = re.compile(r"(airflow|os):[A-Za-z0-9._@+-]{1,80}|[a-z0-9._-]{1,80}")
+_VERIFYING_SECONDS = 900
+"""A million entries take some ten."""
 _verifying = Lock()
 """One verification at a time in a process: each reads the whole ledger."""
 
@@ -74,9 +76,9 @@ def verify_now(visit: Visit) -> HTMLResponse:
     """Derive the whole ledger again from its bytes, and say what it is worth."""
     visit.record()
     if not _verifying.acquire(blocking=False):
-        raise BadQueryError("a verification is under way already; come back when it ends")
+        raise ConflictError("a verification is under way already; come back when it ends")
     try:
-        with visit.store.connect() as connection:
+        with visit.reading(seconds=_VERIFYING_SECONDS) as connection:
             verdict = verify(
                 connection,
                 keys=signers.verifiers(visit.keyring.directory),
@@ -155,7 +157,11 @@ def access(visit: Visit, asked: Asked) -> HTMLResponse:
         raise BadQueryError("actor: expected a name as records have it, such as airflow:ada")
     first, last = asked.day("from"), asked.day("to")
     below = asked.number("below")
-    visit.record({"actor": actor, "from": _iso(first), "to": _iso(last)})
+    with visit.reading() as connection:
+        known = actor if actor and entries.has_subject(connection, actor) else None
+    # What somebody typed joins the ledger only where it is there already (LOG-09).
+    named = known or ("of nobody" if actor else None)
+    visit.record({"actor": named, "from": _iso(first), "to": _iso(last)})
     wanted = entries.Asked(
         kind="access", subject=actor, first=begin_of(first), end=end_of(last), below=below
     )

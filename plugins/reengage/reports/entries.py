@@ -85,6 +85,19 @@ def page_of(connection: Connection, asked: Asked, most: int = PAGE) -> list[Told
     return [told(index, bytes(content)) for index, content in found]
 
 
+def has_subject(connection: Connection, subject: str) -> bool:
+    """Whether there is an access record of this actor."""
+    return bool(
+        connection.execute(
+            text(
+                "SELECT EXISTS (SELECT FROM ledger_entry WHERE kind = 'access'"
+                " AND subject = :subject)"
+            ),
+            {"subject": subject},
+        ).scalar_one()
+    )
+
+
 def body_of(shown: Told) -> Mapping[str, Any]:
     """What the entry says; empty where it cannot be read."""
     try:

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, text
 
 from reengage.pipeline import reported
 from reengage.report import Funnel, funnel_of
-from reengage.reports.cells import HIDDEN, Count, alone, parts, total
+from reengage.reports import runs
+from reengage.reports.cells import HIDDEN, Count, alone, is_small, parts, total
 from reengage.reports.visit import Visit
 
 _LEFT = ("sent", "unknown", "rehearsed")
@@ -69,16 +70,28 @@ def _hiding(funnel: Funnel, rest: Mapping[str, int]) -> Shown:
     gives_away = top[""] is HIDDEN or (candidates is HIDDEN and hidden)
     seals = parts(funnel.seals, total_hidden=any(below[state] is HIDDEN for state in _LEFT))
     quality: dict[str, Count] = {
-        code: HIDDEN if excluded.get(code) is HIDDEN else alone(n)
+        code: HIDDEN
+        if excluded.get(code) is HIDDEN or is_small(funnel.candidates - n)
+        else alone(n)
         for code, n in funnel.quality.items()
     }
     counts = [candidates, *top.values(), *below.values(), *seals.values(), *quality.values()]
-    living, inactive = alone(funnel.living), alone(funnel.inactive)
+    living, inactive = _population(funnel)
     return Shown(
         living, inactive, candidates, excluded,
         HIDDEN if gives_away else sum(funnel.excluded.values()), top[""], below, seals, quality,
         hides=HIDDEN in (living, inactive, *counts),
     )  # fmt: skip
+
+
+def _population(funnel: Funnel) -> tuple[Count, Count]:
+    """Living and inactive patients; hidden where what they have beyond the line below is small."""
+    inactive = alone(funnel.inactive)
+    if is_small(funnel.inactive - funnel.candidates):
+        inactive = HIDDEN
+    below = funnel.candidates if inactive is HIDDEN else funnel.inactive
+    living = HIDDEN if is_small(funnel.living - below) else alone(funnel.living)
+    return living, inactive
 
 
 @dataclass(frozen=True)
@@ -113,9 +126,14 @@ def counted(visit: Visit, run_id: UUID) -> Counted | None:
         return Counted(_funnel(funnel), reported.transport(connection, home, run_id))
 
 
-def kept(connection: Connection, run_ids: list[UUID]) -> dict[UUID, Funnel]:
-    """What was kept of these runs; those of which nothing is are left out."""
-    return {run_id: one.funnel for run_id, one in _kept(connection, run_ids).items()}
+def kept(connection: Connection, run_ids: list[UUID], *, small: bool) -> dict[UUID, Funnel]:
+    """What was kept of these runs; those of which nothing is are left out.
+
+    Without `small` so are runs whose day has a newer one (runs.replaced).
+    """
+    hidden = set() if small else runs.replaced(connection, run_ids)
+    found = _kept(connection, [one for one in run_ids if one not in hidden])
+    return {run_id: one.funnel for run_id, one in found.items()}
 
 
 def _kept(connection: Connection, run_ids: list[UUID]) -> dict[UUID, Counted]:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reengage.errors import LedgerError, ReengageError, StoreError, place_of
 from reengage.reports.auth import Visitor, log_in_url
-from reengage.reports.problems import BadQueryError, problem
+from reengage.reports.problems import BadQueryError, ConflictError, problem
 from reengage.reports.rules import RULES
 from reengage.reports.visit import Visit
 
@@ -69,6 +69,8 @@ async def _let_in(name: str, request: Request) -> Visit | None:
         return None
     visitor = await request.app.state.authenticate(request)
     if rule is None or rule.needs not in visitor.capabilities:
+        # No record of the ledger, which anybody could fill with them.
+        log.warning("%s was refused route %s", visitor.name, name)
         raise _Refused(visitor)
     if request.method not in ("GET", "HEAD"):
         _require_same_origin(request)
@@ -106,6 +108,8 @@ def _told(request: Request, visitor: Visitor | None, error: Exception) -> Respon
         return problem(request, visitor, error.status_code)
     if isinstance(error, BadQueryError):
         return problem(request, visitor, 400, str(error))
+    if isinstance(error, ConflictError):
+        return problem(request, visitor, 409, str(error))
     if isinstance(error, RequestValidationError):
         return problem(request, visitor, 400)
     if isinstance(error, LedgerError | StoreError):

@@ -1,4 +1,4 @@
-"""The officer's pages: agreements, letters that are unknown, approvals, keys."""
+"""The officer's pages: agreements, letters that are unknown, keys."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from uuid import UUID
 
 from fastapi import Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from reengage import store
-from reengage.errors import ConfigurationError, VendorError
+from reengage.errors import ConfigurationError, StoreError, VendorError
 from reengage.grounds import LONGEST_GROUND, require_ground
 from reengage.keys import rotation
 from reengage.pipeline import deposits, unknown
 from reengage.practice import load_practice
 from reengage.reports.asked import Asked
-from reengage.reports.problems import BadQueryError
+from reengage.reports.problems import BadQueryError, ConflictError
 from reengage.reports.render import base_of, page
-from reengage.reports.tables import Badge, Link, Table, Tone, table
+from reengage.reports.tables import Badge, Tone, table
 from reengage.reports.visit import Visit
 from reengage.vendors import Vendor, load_vendors
 from reengage.vendors.standing import days_left, level_of, require_in_force
-
-_MOST_APPROVALS = 200
 
 
 def agreements(visit: Visit) -> HTMLResponse:
@@ -76,6 +74,8 @@ def unknown_letters(visit: Visit, asked: Asked) -> HTMLResponse:
     resolved = asked.uuid("resolved")
     with visit.reading() as connection:
         found = unknown.list_unknown(connection)
+        if resolved and not _is_resolved(connection, resolved):
+            resolved = None  # whoever made the address up says nothing here
     visit.record({"letters": len(found)})
     return page(
         visit.request, visit.visitor, "unknown.html", "Unknown letters",
@@ -87,10 +87,21 @@ def unknown_letters(visit: Visit, asked: Asked) -> HTMLResponse:
     )  # fmt: skip
 
 
+def _is_resolved(connection: Connection, letter: UUID) -> bool:
+    found = connection.execute(
+        text(
+            "SELECT state <> 'unknown' AND evidence ->> 'resolved' IS NOT NULL FROM letter"
+            " WHERE letter_id = :letter"
+        ),
+        {"letter": letter},
+    )
+    return found.scalar_one_or_none() is True
+
+
 def resolve(visit: Visit, letter: UUID, form: Asked) -> Response:
     """Say what became of a letter, with the decision's ground, in one transaction with its record.
 
-    A letter that is not unknown (any more), and one of a campaign that is not there, are refused.
+    Raises ConflictError for a letter that is not unknown, or not any more.
     """
     verdict = form.one_of("verdict", ("sent", "refused"))
     if verdict is None:
@@ -102,62 +113,14 @@ def resolve(visit: Visit, letter: UUID, form: Asked) -> Response:
     said: unknown.Verdict = "sent" if verdict == "sent" else "refused"
     with visit.store.begin() as connection:
         store.require_keyring(connection, visit.keyring)
-        unknown.resolve(connection, visit.keyring, letter, said, f"person: {ground}")
+        try:
+            unknown.resolve(connection, visit.keyring, letter, said, f"person: {ground}")
+        except StoreError as error:
+            raise ConflictError(str(error)) from None
         detail = {"letter": str(letter), "as": said, "ground": f"person: {ground}"}
         visit.note(connection, detail, action="resolved", of=f"unknown/{letter}")
     where = f"{base_of(visit.request)}compliance/unknown?resolved={letter}"
     return RedirectResponse(where, 303)
-
-
-def approvals(visit: Visit) -> HTMLResponse:
-    """Runs that paused themselves: what was asked, and who answered when."""
-    visit.record()
-    with visit.reading() as connection:
-        found = connection.execute(
-            text(
-                "SELECT p.*, r.campaign, r.campaign_date, r.dag_run_id FROM pause p"
-                " JOIN run r USING (run_id) ORDER BY p.decision IS NOT NULL, p.opened_at DESC"
-                " LIMIT :most"
-            ),
-            {"most": _MOST_APPROVALS},
-        ).all()
-    return page(
-        visit.request, visit.visitor, "approvals.html", "Approvals",
-        here="approvals",
-        waiting=[row for row in found if row.decision is None],
-        approvals=_approvals(found),
-    )  # fmt: skip
-
-
-def _approvals(found: Any) -> Table:
-    tones: dict[str, Tone] = {"approved": "good", "rejected": "bad"}
-    return table(
-        "approvals",
-        "Runs that paused themselves",
-        [
-            ("day", "Day", "text"), ("campaign", "Campaign", "text"), ("opened", "Asked",
-             "instant"), ("letters", "Letters looked at", "count"), ("refused", "Refused", "count"),
-            ("errors", "Put off or lost", "count"), ("decision", "Answer", "badge"),
-            ("by", "By", "text"), ("at", "Answered", "instant"), ("until", "Waits until",
-             "instant"),
-        ],
-        [
-            [
-                Link(str(row.campaign_date), _run_path(row)), row.campaign, row.opened_at,
-                row.letters, row.refused, row.errors,
-                Badge(row.decision, tones[row.decision]) if row.decision
-                else Badge("waits", "warn"),
-                row.decided_by, row.decided_at, row.until,
-            ]
-            for row in found
-        ],
-    )  # fmt: skip
-
-
-def _run_path(row: Any) -> str:
-    from urllib.parse import quote
-
-    return f"dags/reengage_{row.campaign}/runs/{quote(row.dag_run_id, safe='')}"
 
 
 def keys(visit: Visit) -> HTMLResponse:

@@ -3,58 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi.responses import HTMLResponse
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from reengage.alerts.tell import listed
 from reengage.campaigns import Campaign
 from reengage.report import Funnel
-from reengage.reports import charts, funnels, runs
-from reengage.reports.cells import HIDDEN, Count, parts, total
+from reengage.reports import charts, funnels, runs, waiting
+from reengage.reports.cells import HIDDEN, Count, alone
+from reengage.reports.decisions import alerts_table
 from reengage.reports.files import campaigns_of
 from reengage.reports.render import page
 from reengage.reports.runs import MODES, RunRow
-from reengage.reports.tables import Link, Table, Tone, table
+from reengage.reports.tables import Link, Table, table
 from reengage.reports.visit import Visit
-from reengage.vendors import load_vendors
-from reengage.vendors.standing import days_left, level_of
 
 DAYS = 30
 """Days of a campaign that the trend shows."""
 _OFFERED = ("sent", "refused", "deferred", "unknown")
 """What became of letters that were offered to a relay."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """Something that waits for a person. `path` is below the app's."""
-
-    tone: Tone
-    text: str
-    path: str
-    link: str
+_ALERT_DAYS, _ALERTS = 7, 8
+"""Of how many days alerts are shown, and at most how many."""
 
 
 def overview(visit: Visit) -> HTMLResponse:
     """The page."""
     visit.record()
     campaigns, broken = campaigns_of(visit.settings.home)
+    small = visit.visitor.sees_small_counts
     with visit.reading() as connection:
         latest = runs.latest(connection)
         history = {
             one.slug: runs.recent(connection, one.slug, DAYS, live=True) for one in campaigns
         }
         ids = [row.run_id for rows in history.values() for row in rows]
-        kept = funnels.kept(connection, ids)
-        waiting = _waiting(connection, visit, latest)
-    waiting += [
-        Task("bad", f"A campaign file is broken: {error}", "", "Airflow's import errors say where")
+        kept = funnels.kept(connection, ids, small=small)
+        todo = waiting.tasks(connection, visit, campaigns, latest)
+        told = alerts_of(connection, visit)
+    todo += [
+        waiting.Task(
+            "bad", f"A campaign file is broken: {error}", "", "Airflow's import errors say where"
+        )
         for error in broken
     ]
     current = {slug: funnels.counted(visit, row.run_id) for slug, row in latest.items()}
-    small = visit.visitor.sees_small_counts
     shown = {slug: funnels.shown(one.funnel, small=small) for slug, one in current.items() if one}
     days = {
         one.slug: [(row, kept[row.run_id]) for row in history[one.slug] if row.run_id in kept]
@@ -67,12 +62,22 @@ def overview(visit: Visit) -> HTMLResponse:
         visit.request, visit.visitor, "overview.html", "Overview",
         here="overview",
         campaigns=table_of_runs,
-        waiting=waiting,
+        waiting=todo,
+        alerts=told,
         deliverability=fare,
         trend=trend,
         chart=_chart(campaigns, trend),
         hides=any(map(_hides, (table_of_runs, fare, trend))),
     )  # fmt: skip
+
+
+def alerts_of(connection: Connection, visit: Visit) -> Table | None:
+    """What staff were told lately; None for who may see no small count: a subject may hold one."""
+    if not visit.visitor.sees_small_counts:
+        return None
+    since = datetime.now(UTC) - timedelta(days=_ALERT_DAYS)  # the store's clock, never pinned
+    found = listed(connection, since, _ALERTS)
+    return alerts_table(found, f"What staff were told in {_ALERT_DAYS} days")
 
 
 def _campaigns(
@@ -116,8 +121,8 @@ Days = dict[str, list[tuple[RunRow, Funnel]]]
 def _deliverability(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
     rows: list[list[Any]] = []
     for one in campaigns:
-        found = [funnel.outcomes for _, funnel in days[one.slug]]
-        sums = {state: _over_days([day[state] for day in found], small) for state in _OFFERED}
+        found = [funnels.shown(funnel, small=small).rest for _, funnel in days[one.slug]]
+        sums = {state: over_days([day[state] for day in found], small=small) for state in _OFFERED}
         offered: Count = HIDDEN
         if all(n is not HIDDEN for n in sums.values()):
             offered = sum(n for n in sums.values() if isinstance(n, int))
@@ -141,10 +146,12 @@ def _deliverability(campaigns: Sequence[Campaign], days: Days, small: bool) -> T
     )  # fmt: skip
 
 
-def _over_days(counts: list[int], small: bool) -> Count:
-    """The sum over days; hidden where, with the days that are shown, it would tell a small one."""
-    by_day = dict(enumerate(counts))
-    return sum(counts) if small else total(by_day, parts(by_day))
+def over_days(counts: Sequence[Count], *, small: bool) -> Count:
+    """The sum over days. Hidden where a day's is: all others are shown, and would tell it. Pure."""
+    shown = [n for n in counts if isinstance(n, int)]
+    if len(shown) < len(counts):
+        return HIDDEN
+    return sum(shown) if small else alone(sum(shown))
 
 
 def _trend(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
@@ -176,31 +183,3 @@ def _chart(campaigns: Sequence[Campaign], trend: Table) -> Any:
 
 def _hides(found: Table) -> bool:
     return any(cell is HIDDEN for row in found.rows for cell in row)
-
-
-def _waiting(connection: Connection, visit: Visit, latest: dict[str, RunRow]) -> list[Task]:
-    found: list[Task] = []
-    for row in latest.values():
-        if row.asks or row.gate == "red" or (row.last_failed and not row.finished_at):
-            tone: Tone = "warn" if row.asks else "bad"
-            said = f"{row.campaign}, {row.day}: {row.verdict.text}"
-            found.append(Task(tone, said, runs.path_of(row), "the run"))
-    if "audit_trail" not in visit.visitor.capabilities:
-        return found
-    letters = connection.execute(
-        text("SELECT count(*), min(settled_at) FROM letter WHERE state = 'unknown'")
-    ).one()
-    if letters[0]:
-        said = f"{letters[0]:,} letters are unknown since {letters[1]:%Y-%m-%d}"
-        found.append(Task("warn", said, "compliance/unknown", "resolve"))
-    today = visit.settings.now().date()
-    for vendor in load_vendors(visit.settings.vendors_path).values():
-        if vendor.baa is None or vendor.own_relay is not None:
-            continue
-        days = days_left(vendor.baa, today)
-        if level := level_of(days):
-            ends = f"ends in {days} days" if days >= 0 else "has ended"
-            said = f"The agreement with {vendor.name} {ends}, on {vendor.baa.expires}"
-            loud: Tone = "bad" if level == "urgent" else "warn"
-            found.append(Task(loud, said, "compliance/agreements", "agreements"))
-    return found

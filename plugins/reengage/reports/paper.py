@@ -87,4 +87,4 @@ def _table(paper: _Paper, found: Table) -> None:
 
 
 def _text(value: Any, column: Column) -> str:
-    return "*" if value is HIDDEN else str(render.cell(value, column.kind))
+    return "*" if value is HIDDEN else render.cell(value, column.kind)

@@ -16,6 +16,10 @@ class BadQueryError(ReengageError):
     """What was asked has no such form. Its text says what was expected, never what came."""
 
 
+class ConflictError(ReengageError):
+    """What was decided stands already: somebody else was faster."""
+
+
 _TOLD: Mapping[int, tuple[str, str]] = {
     400: (
         "That cannot be asked",
@@ -38,6 +42,11 @@ _TOLD: Mapping[int, tuple[str, str]] = {
         "The run, campaign or entry is not there, or not any more. Start from the overview.",
     ),
     405: ("That cannot be done here", "The page takes no such request. Start from the overview."),
+    409: (
+        "Somebody was faster",
+        "It stands so already, or is under way: by somebody else, or as the form was sent twice."
+        " Nothing was changed. Open the page again to see how it stands.",
+    ),
     500: (
         "Something went wrong",
         "The page was not made, and the server's log says where. Nothing was changed.",

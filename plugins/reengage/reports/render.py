@@ -17,10 +17,14 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from reengage.reports import grids
 from reengage.reports.auth import Visitor
-from reengage.reports.cells import HIDDEN, Hidden
+from reengage.reports.cells import Hidden
 from reengage.reports.rules import RULES
+from reengage.reports.tables import Table
 
+PREFIX = "/reengage"
+"""Where Airflow mounts the app."""
 _MENU = (("overview", "", "Overview"), ("compliance", "compliance", "Compliance"))
 _COMPLIANCE = (
     ("compliance", "compliance", "Ledger"),
@@ -29,6 +33,8 @@ _COMPLIANCE = (
     ("unknown", "compliance/unknown", "Unknown letters"),
     ("agreements", "compliance/agreements", "Agreements"),
     ("approvals", "compliance/approvals", "Approvals"),
+    ("alerts", "compliance/alerts", "Alerts"),
+    ("preview", "compliance/preview", "Preview"),
     ("access", "compliance/access", "Access log"),
     ("keys", "compliance/keys", "Keys"),
 )
@@ -68,6 +74,11 @@ def base_of(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/") + "/"
 
 
+def airflow_of(base: str) -> str:
+    """Airflow's own path, with a slash at its end: the app is mounted just below it."""
+    return base.removesuffix(f"{PREFIX[1:]}/")
+
+
 def _shown(
     items: Sequence[tuple[str, str, str]], visitor: Visitor | None
 ) -> list[tuple[str, str, str]]:
@@ -86,8 +97,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=count, share=share, day=day, instant=instant, seconds=seconds, cell=cell
-    )
+        count=count, share=share, day=day, instant=instant, seconds=seconds, rows=rows,
+        airflow=airflow_of,
+    )  # fmt: skip
     return environment
 
 
@@ -128,12 +140,15 @@ def seconds(value: float | None) -> str:
     return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
 
 
-def cell(value: Any, kind: str) -> Any:
-    """A cell of a table, by the kind of its column."""
-    if value is HIDDEN:
-        return Markup('<abbr title="1 to 10, or hidden to protect such a count">*</abbr>')
+def cell(value: Any, kind: str) -> str:
+    """A cell's text, by the kind of its column."""
     show = _SHOWN.get(kind)
-    return show(value) if show else ("–" if value in (None, "") else value)
+    return show(value) if show else ("–" if value in (None, "") else str(value))
+
+
+def rows(found: Table, base: str) -> Markup:
+    """A table's head and rows."""
+    return grids.markup(found, base, airflow_of(base), _SHOWN)
 
 
 _SHOWN: Mapping[str, Callable[[Any], str]] = {

@@ -9,8 +9,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import Connection
 
 from reengage.campaigns import Campaign
+from reengage.pipeline import holds, required
 from reengage.pipeline.run import derive_run_id
-from reengage.reports import charts, entries, exports, funnels, runs
+from reengage.reports import charts, entries, exports, funnels, runs, waiting
 from reengage.reports.campaign_tables import funnel_bars, funnel_table, quality_table
 from reengage.reports.files import campaigns_of
 from reengage.reports.render import page, seconds
@@ -25,19 +26,29 @@ def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
     """The page."""
     row, one = _found(visit, dag_id, dag_run_id)
     visit.record({"campaign": row.campaign, "day": row.day.isoformat()})
-    counted = funnels.counted(visit, row.run_id)
     small = visit.visitor.sees_small_counts
+    replaced = not small and _is_replaced(visit, row)
+    counted = None if replaced else funnels.counted(visit, row.run_id)
     shown = funnels.shown(counted.funnel, small=small) if counted else None
     with visit.reading() as connection:
         timing = runs.steps(connection, row.run_id)
         trail = entries.stretch(connection, row) if small else None
+        hold = holds.latest(connection).get(row.campaign)
+        asked = [
+            waiting.of_question(visit, question, {row.campaign: one.title if one else row.campaign})
+            for question in required.waiting(connection, visit.settings.now())
+            if question.place.run_id == row.run_id
+        ]
     return page(
         visit.request, visit.visitor, "run.html", one.title if one else row.campaign,
         here="overview",
         row=row,
         campaign=one,
         mode=MODES[row.mode],
+        hold=hold if hold and hold.paused and not row.finished_at else None,
+        asked=asked,
         shown=shown,
+        replaced=replaced,
         adds_up=counted.funnel.adds_up if counted else True,
         funnel=funnel_table(shown) if shown else None,
         funnel_chart=funnel_bars(shown) if shown else None,
@@ -58,12 +69,14 @@ def run_export(visit: Visit, dag_id: str, dag_run_id: str, form: str) -> Respons
     row, one = _found(visit, dag_id, dag_run_id)
     if form not in exports.FORMATS:
         raise HTTPException(404)
-    counted = funnels.counted(visit, row.run_id)
+    small = visit.visitor.sees_small_counts
+    counted = None
+    if small or not _is_replaced(visit, row):
+        counted = funnels.counted(visit, row.run_id)
     if counted is None:
         raise HTTPException(404)
     detail = {"campaign": row.campaign, "day": row.day.isoformat(), "as": form}
     visit.record(detail, action="exported")
-    small = visit.visitor.sees_small_counts
     shown = funnels.shown(counted.funnel, small=small)
     with visit.reading() as connection:
         tables = [funnel_table(shown), _gate(row), _timing(runs.steps(connection, row.run_id))]
@@ -75,10 +88,11 @@ def run_export(visit: Visit, dag_id: str, dag_run_id: str, form: str) -> Respons
 
 def dag(visit: Visit, dag_id: str) -> Response:
     """From the tab of a DAG to the page of its campaign."""
-    visit.record({"dag": dag_id if dag_id.startswith(_PREFIX) and len(dag_id) < 60 else None})
     slug = dag_id.removeprefix(_PREFIX)
-    known = {one.slug for one in campaigns_of(visit.settings.home)[0]}
-    if slug in known and dag_id.startswith(_PREFIX):
+    slugs = {one.slug for one in campaigns_of(visit.settings.home)[0]}
+    known = slug in slugs and dag_id.startswith(_PREFIX)
+    visit.record({"campaign": slug if known else None})  # nothing that somebody typed (LOG-09)
+    if known:
         from reengage.reports.render import base_of
 
         return RedirectResponse(f"{base_of(visit.request)}campaigns/{slug}", 303)
@@ -99,6 +113,11 @@ def _found(visit: Visit, dag_id: str, dag_run_id: str) -> tuple[RunRow, Campaign
 
 def _run(connection: Connection, dag_id: str, dag_run_id: str) -> RunRow | None:
     return runs.run_of(connection, derive_run_id(dag_id, dag_run_id))
+
+
+def _is_replaced(visit: Visit, row: RunRow) -> bool:
+    with visit.reading() as connection:
+        return bool(runs.replaced(connection, [row.run_id]))
 
 
 def _gate(row: RunRow) -> Table:

@@ -96,6 +96,23 @@ def recent(connection: Connection, campaign: str, most: int, *, live: bool = Fal
     return _runs(connection, which, {"campaign": campaign, "most": most})
 
 
+def replaced(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these runs whose day has a newer live run, which counts the same letters.
+
+    Each run hides small counts by itself: who saw both could tell what either hides (PRV-27).
+    """
+    found = connection.execute(
+        text(
+            "SELECT a.run_id FROM run a WHERE a.run_id = ANY(:ids) AND a.mode = 'live' AND EXISTS"
+            " (SELECT FROM run b WHERE b.campaign = a.campaign AND b.campaign_date ="
+            " a.campaign_date AND b.mode = 'live' AND b.opened_at > a.opened_at"
+            " AND b.extracted_at IS NOT NULL)"
+        ),
+        {"ids": list(ids)},
+    )
+    return set(found.scalars())
+
+
 def _runs(connection: Connection, which: str, parameters: Mapping[str, Any]) -> list[RunRow]:
     found = connection.execute(
         text(f"SELECT {_COLUMNS} FROM run {which}"),  # noqa: S608 - ours, values are bound

@@ -23,10 +23,11 @@ class Badge:
 
 @dataclass(frozen=True)
 class Link:
-    """A text that leads to another page, by its path below the app's."""
+    """A text that leads to another page, by its path below the app's, or Airflow's if `outside`."""
 
     text: str
     path: str
+    outside: bool = False
 
     def __str__(self) -> str:
         return self.text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from fastapi import Request
@@ -24,6 +24,14 @@ from reengage.ledger.records import access
 from reengage.reports.auth import Visitor
 from reengage.reports.rules import Rule
 from reengage.settings import Settings, read_settings
+
+_CONNECTIONS = 10
+"""Kept by each process of the server: opening one takes longer than most pages' questions."""
+
+
+@lru_cache(maxsize=4)
+def _store(url: str) -> Engine:
+    return store.connect(url, connections=_CONNECTIONS)
 
 
 @dataclass
@@ -48,14 +56,14 @@ class Visit:
     @cached_property
     def store(self) -> Engine:
         """Our own database."""
-        return store.connect(self.settings.store_url)
+        return _store(self.settings.store_url)
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection on which nothing can be changed, at one moment."""
+    def reading(self, *, seconds: int = 20) -> Iterator[Connection]:
+        """A connection that can change nothing, at one moment; a question may take `seconds`."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self.store.connect().execution_options(**options) as connection:
-            connection.execute(text("SET LOCAL statement_timeout = '20s'"))
+            connection.execute(text(f"SET LOCAL statement_timeout = '{seconds}s'"))
             yield connection
 
     @contextmanager
@@ -79,6 +87,10 @@ class Visit:
         with self.store.begin() as connection:
             store.require_keyring(connection, self.keyring)
             self.note(connection, detail, action=action)
+
+    def was_recorded(self) -> None:
+        """What is shown was recorded by the room that made it, under the visitor's name."""
+        self.recorded = True
 
     def note(
         self,

@@ -1,0 +1,132 @@
+"""Waiting: what needs a person now, each with where it is answered.
+
+Who may see no small count gets no question's own words: its subject may hold one (PRV-27).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from reengage.campaigns import Campaign
+from reengage.outcome_report import read_experiment
+from reengage.pipeline import complaints, holds, required
+from reengage.pipeline.required import Required
+from reengage.pipeline.run import local_day
+from reengage.reports import runs
+from reengage.reports.render import instant
+from reengage.reports.runs import RunRow
+from reengage.reports.tables import Tone
+from reengage.reports.visit import Visit
+from reengage.vendors import load_vendors
+from reengage.vendors.standing import days_left, level_of
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that waits for a person. `path` is below the app's, or Airflow's if `outside`."""
+
+    tone: Tone
+    text: str
+    path: str
+    link: str
+    outside: bool = False
+
+
+def tasks(
+    connection: Connection,
+    visit: Visit,
+    campaigns: Sequence[Campaign],
+    latest: Mapping[str, RunRow],
+) -> list[Task]:
+    """All of it, what Airflow asks first."""
+    questions = required.waiting(connection, visit.settings.now())
+    titles = {one.slug: one.title for one in campaigns}
+    found = [of_question(visit, one, titles) for one in questions]
+    asking = {one.place.run_id for one in questions}
+    found += [_of_run(row, titles) for row in latest.values() if _stands(row, asking)]
+    held = holds.latest(connection)
+    found += [_of_hold(one, titles) for one in held.values() if one.paused]
+    for campaign in campaigns:
+        found += _of_campaign(connection, visit, campaign)
+    if "audit_trail" in visit.visitor.capabilities:
+        found += [*_unknown(connection), *_agreements(visit)]
+    return found
+
+
+def of_question(visit: Visit, one: Required, titles: Mapping[str, str]) -> Task:
+    """A question, with Airflow's page of it for who may open that."""
+    may = visit.visitor.capabilities
+    title = titles.get(one.campaign, one.campaign)
+    said = one.subject if "exact_counts" in may else f"{title} waits for an answer: {one.about}."
+    said = f"{said} Without an answer by {instant(one.until)} it is a no."
+    if "exact_counts" not in may:  # their role opens no required action
+        return Task("warn", said, f"campaigns/{one.campaign}", "the campaign")
+    link = "answer in Airflow" if "audit_trail" in may else "look in Airflow"
+    return Task("warn", said, one.place.path, link, outside=True)
+
+
+def _stands(row: RunRow, asking: set[UUID]) -> bool:
+    """Whether a campaign's last run waits for somebody, other than with a question above."""
+    if row.asks:
+        return row.run_id not in asking
+    return row.gate == "red" or bool(row.last_failed and not row.finished_at)
+
+
+def _of_run(row: RunRow, titles: Mapping[str, str]) -> Task:
+    said = f"{titles.get(row.campaign, row.campaign)}, {row.day}: {row.verdict.text}."
+    return Task("warn" if row.asks else "bad", said, runs.path_of(row), "the run")
+
+
+def _of_hold(one: holds.Hold, titles: Mapping[str, str]) -> Task:
+    said = (
+        f"{titles.get(one.campaign, one.campaign)} is paused by {one.by} since {instant(one.at)}:"
+        f" {one.reason}."
+    )
+    return Task("warn", said, f"campaigns/{one.campaign}#hold", "the campaign")
+
+
+def _of_campaign(connection: Connection, visit: Visit, campaign: Campaign) -> list[Task]:
+    found = []
+    settings, path = visit.settings, f"campaigns/{campaign.slug}"
+    day = local_day(settings.now(), campaign)
+    if complaints.stopped(connection, settings.home, campaign, day):
+        said = f"{campaign.title} is stopped: too many of its letters were called spam."
+        found.append(Task("bad", said, f"{path}#complaints", "find out why, go on"))
+    if campaign.variants:
+        known = read_experiment(connection, campaign.slug)
+        reading = known.reading if known else None
+        if known and reading and reading.verdict in ("a", "b") and not reading.kept:
+            better = reading.variant_a if reading.verdict == "a" else reading.variant_b
+            said = f"{campaign.title}: {better} brings more patients back; which letter stays?"
+            found.append(Task("warn", said, f"{path}#compared", "decide"))
+    return found
+
+
+def _unknown(connection: Connection) -> list[Task]:
+    letters = connection.execute(
+        text("SELECT count(*), min(settled_at) FROM letter WHERE state = 'unknown'")
+    ).one()
+    if not letters[0]:
+        return []
+    since = f" since {letters[1]:%Y-%m-%d}" if letters[1] else ""
+    are = "letter is" if letters[0] == 1 else "letters are"
+    return [Task("warn", f"{letters[0]:,} {are} unknown{since}.", "compliance/unknown", "resolve")]
+
+
+def _agreements(visit: Visit) -> list[Task]:
+    today = visit.settings.now().date()
+    found = []
+    for vendor in load_vendors(visit.settings.vendors_path).values():
+        if vendor.baa is None or vendor.own_relay is not None:
+            continue
+        days = days_left(vendor.baa, today)
+        if level := level_of(days):
+            ends = f"ends in {days} days" if days >= 0 else "has ended"
+            said = f"The agreement with {vendor.name} {ends}, on {vendor.baa.expires}."
+            loud: Tone = "bad" if level == "urgent" else "warn"
+            found.append(Task(loud, said, "compliance/agreements", "agreements"))
+    return found

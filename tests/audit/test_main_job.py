@@ -104,3 +104,41 @@ def test_an_airflow_that_is_gone_hides_no_campaigns_failure(
     assert str(error).splitlines() == [
         "reengage_x: gate: red", "reengage_audit: no healthy Airflow"
     ]  # fmt: skip
+
+
+# --- a run that waits for a person ---
+
+
+class Waiting(Stub):
+    """An Airflow in which an earlier run of each campaign waits for an answer."""
+
+    def __init__(self) -> None:
+        super().__init__("success", FOUND)
+        self.calls: list[tuple[str, ...]] = []
+
+    def wait_for_dag(self, dag_id: str) -> None:
+        pass
+
+    def asked(self, dag_id: str) -> list[str]:
+        return [] if any(call[0] == "end" for call in self.calls) else ["manual__before"]
+
+    def end(self, dag_id: str, dag_run_id: str, note: str) -> None:
+        self.calls.append(("end", dag_id, dag_run_id))
+
+    def trigger(self, dag_id: str, dag_run_id: str, conf: dict[str, Any]) -> None:
+        self.calls.append(("trigger", dag_id))
+
+
+def test_a_run_that_waited_for_a_person_gives_way_to_the_next() -> None:
+    """A campaign has one run at a time: the next one would wait behind it for half an hour."""
+    client = Waiting()
+    flow = main_job.airflow.Airflow(client, "", "")  # type: ignore[arg-type]
+    site = main_job.Site(Layout(HOME), None, flow, {})  # type: ignore[arg-type]
+    campaign, *_ = load_campaigns(HOME)[0]
+    output = StringIO()
+    console = Console(file=output, width=200)
+    assert main_job.run_each(site, main_job.Job(), console, [campaign]) == []
+    assert client.calls == [
+        ("end", campaign.dag_id, "manual__before"), ("trigger", campaign.dag_id),
+    ]  # fmt: skip
+    assert "manual__before waited for a person's answer" in output.getvalue()

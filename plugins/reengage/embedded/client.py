@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from reengage.embedded.processes import ProcessError, wait_until
 
@@ -62,8 +63,19 @@ class AirflowClient:
 
     def is_asked(self, dag_id: str, dag_run_id: str) -> bool:
         """Whether a task of the run waits for somebody's answer."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances"
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(dag_run_id, safe='')}/taskInstances"
         return bool(self.call("GET", f"{path}?limit=1&state=awaiting_input")["task_instances"])
+
+    def asked(self, dag_id: str) -> list[str]:
+        """Runs of the DAG that wait for somebody's answer."""
+        found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns?state=running&limit=100")
+        names = [run["dag_run_id"] for run in found["dag_runs"]]
+        return [name for name in names if self.is_asked(dag_id, name)]
+
+    def end(self, dag_id: str, dag_run_id: str, note: str) -> None:
+        """End a run that goes on, as failed, and say why."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(dag_run_id, safe='')}"
+        self.call("PATCH", path, {"state": "failed", "note": note})
 
     def note(self, dag_id: str, dag_run_id: str) -> str | None:
         """The note on a run: why it failed."""

@@ -40,6 +40,7 @@ RUN_SECONDS = 1800
 TASKS = "tasks"
 """The role that Airflow's tasks use the store as: they own nothing of it, nor of the ledger."""
 WAITS = "waits for a person"
+GIVEN_UP = "waited for a person's answer; this run asks anew, if there is still something to ask"
 AUDIT = "reengage_audit"
 AUDIT_TASKS = ("verify", "checkpoint", "reconcile")
 """Those whose results the summary tells."""
@@ -186,6 +187,10 @@ def run_each(site: Site, job: Job, console: Console, found: Sequence[Campaign]) 
         dag_id = campaign.dag_id
         client.wait_for_dag(dag_id)
         client.unpause(dag_id)
+        # A campaign has one run at a time: behind one that waits for an answer this one would, too.
+        for waiting in client.asked(dag_id):
+            client.end(dag_id, waiting, GIVEN_UP)
+            console.print(f"  {dag_id}: {waiting} {GIVEN_UP}", soft_wrap=True)
         client.trigger(dag_id, dag_run_id, {"dry": job.dry})
         state = _wait(site, {dag_id: dag_run_id}, console)[dag_id]
         if state == WAITS:

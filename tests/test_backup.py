@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from daily import Practice
 from drill import CAMPAIGN, NEW, NEWER, Drill
+from reengage.backup import programs
 from reengage.cli import upkeep_commands
 from reengage.cli.main import main
 from reengage.embedded.postgres import Postgres
-from reengage.errors import KeyringError, StoreError
+from reengage.errors import BackupError, KeyringError, StoreError
 from reengage.keys import ensure_keyring, open_keyring
 from reengage.ledger.outbox import check_outbox
 from reengage.pipeline.run import resume
@@ -290,3 +291,10 @@ def test_without_an_archive_what_is_lost_to_the_ledger_is_told(
         backed_up.practice.open(CAMPAIGN)
     backed_up.command("ledger", "restored", "--because", "disk lost")
     backed_up.practice.open(CAMPAIGN)
+
+
+def test_that_the_wheels_programs_speak_no_tls_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    url = "postgresql+psycopg://nobody@localhost:1/store?sslmode=verify-full"
+    with pytest.raises(BackupError, match="SSL support is not compiled in"):
+        programs.run("pg_dump", [], url=url, at_least=18)

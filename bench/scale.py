@@ -3,11 +3,12 @@
 Everything is real: Airflow's api-server, scheduler and dag-processor, Redis and `airflow celery
 worker` processes of concurrency 1 as in docker-compose.yaml, PostgreSQL with the ledger, a sink
 over TLS. Each configuration has a store, keys and a Redis of its own and writes to the same
-PATIENTS patients (20,000). *sending* is from the first `send` task's start to the last one's end,
-*run* from the DAG run's start to its end, by Airflow's own books; *per core* divides by the cores
-that the processes of the configuration could use. LocalExecutor has as many slots as the workers
-beside it. The same machine runs all of it, so more workers than cores show the cost of sharing, not
-what a second machine brings. WORKERS=1,2 measures less. Needs redis-server (Debian: redis-server).
+PATIENTS generated patients (50,000; warehouse.py), a fifth of whom get a letter. *sending* is from
+the first `send` task's start to the last one's end, *run* from the DAG run's start to its end, by
+Airflow's own books; *per core* divides by the cores that the processes of the configuration could
+use. LocalExecutor has as many slots as the workers beside it. The same machine runs all of it, so
+more workers than cores show the cost of sharing, not what a second machine brings. WORKERS=1,2
+measures less. Needs redis-server (Debian: redis-server).
 """
 
 from __future__ import annotations
@@ -25,11 +26,9 @@ from harness import Figure, at_least, publish
 from reengage.embedded import airflow, postgres
 from reengage.embedded.layout import Layout
 from reengage.embedded.processes import Process, wait_until
-from reengage.sources import loading, sample
-from reengage.sources.detect import source_of
-from sqlalchemy import create_engine
+from warehouse import Warehouse, generate, server
 
-PATIENTS = int(os.environ.get("PATIENTS", "20000"))
+PATIENTS = int(os.environ.get("PATIENTS", "50000"))
 WORKERS = [int(one) for one in os.environ.get("WORKERS", "1,2,4").split(",")]
 RUN_SECONDS = 1800
 CORES = os.cpu_count() or 1
@@ -40,33 +39,31 @@ def main() -> int:
     if not shutil.which("redis-server"):
         sys.exit("redis-server is missing; on Debian: apt-get install redis-server")
     figures: list[Figure] = []
-    with flow.place() as found, postgres.running(found.layout.postgres) as server:
-        _load(found.layout, server)
+    with flow.place() as found, server(found.layout.postgres) as running:
+        made = generate(running, PATIENTS)
         for slots in WORKERS:
-            beside = _measured(found, server, f"LocalExecutor, {slots}", 0, slots)
-            ours = _measured(found, server, f"Celery, {slots}", slots, slots)
+            beside = _measured(found, running, made, f"LocalExecutor, {slots}", 0, slots)
+            ours = _measured(found, running, made, f"Celery, {slots}", slots, slots)
             figures += [*beside, *ours, _ratio(slots, ours[0], beside[0])]
-    note = f"{PATIENTS} patients of the sample, {CORES} cores, one machine for everything"
+    note = f"{PATIENTS:,} generated patients, {CORES} cores, one machine for everything"
     return publish("scale", note, figures)
 
 
-def _load(layout: Layout, server: postgres.Postgres) -> None:
-    sample.write_sample(layout.sample, patients=PATIENTS, seed=7, as_of=flow.DAY)
-    engine = create_engine(server.url("warehouse"))
-    loading.load(engine, source_of(layout.sample), layout.sample, layout.home)
-    engine.dispose()
-
-
 def _measured(
-    found: flow.Place, server: postgres.Postgres, name: str, workers: int, slots: int
+    found: flow.Place,
+    running: postgres.Postgres,
+    made: Warehouse,
+    name: str,
+    workers: int,
+    slots: int,
 ) -> list[Figure]:
     """One run of the campaign with the executor; `workers` 0 = LocalExecutor of so many slots."""
     before = found.sink.letters()
     with ExitStack() as stack:
-        settings = flow.variables(found, server, server.url("warehouse", "extractor"), slots)
+        settings = flow.variables(found, running, made.url, slots)
         if workers:
             settings |= stack.enter_context(_redis(found.layout))
-        running = stack.enter_context(airflow.running(found.layout, settings))
+        site = stack.enter_context(airflow.running(found.layout, settings))
         env = {**os.environ, **settings}
         executable = str(Path(sys.executable).with_name("airflow"))
         for number in range(workers):
@@ -74,9 +71,9 @@ def _measured(
                        "--celery-hostname", f"bench{number}@localhost"]  # fmt: skip
             process = Process(f"celery-{number}", found.layout)
             stack.enter_context(process.running(command, env))
-        running.client.wait_for_dag(flow.DAG)
-        running.client.unpause(flow.DAG)
-        run = flow.one_run(running.client, seconds=RUN_SECONDS)
+        site.client.wait_for_dag(flow.DAG)
+        site.client.unpause(flow.DAG)
+        run = flow.one_run(site.client, seconds=RUN_SECONDS)
     letters, sending = found.sink.letters() - before, run.seconds_of("send")
     print(
         f"{name}: {letters} letters, sending {sending:.1f} s, run {run.seconds:.1f} s", flush=True

@@ -16,6 +16,7 @@ import pytest
 from daily import Practice
 from drill import CAMPAIGN, NEW, NEWER, Drill
 from reengage import suppressions
+from reengage.backup import programs
 from reengage.backup.aside import copy_aside
 from reengage.cli import staff_commands, upkeep_commands
 from reengage.cli.main import main
@@ -433,3 +434,10 @@ def test_a_restore_writes_nothing_beside_the_dump(backed_up: Drill) -> None:
     backed_up.lose()
     assert "1 unknown" in restore(backed_up)
     assert victim.read_text(encoding="utf-8") == "mine"
+
+
+def test_that_the_wheels_programs_speak_no_tls_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    url = "postgresql+psycopg://nobody@localhost:1/store?sslmode=verify-full"
+    with pytest.raises(BackupError, match="SSL support is not compiled in"):
+        programs.run("pg_dump", [], url=url, at_least=18)

@@ -29,8 +29,8 @@ _VARIABLES = {
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _TELLABLE = re.compile(
     r"permission denied[^\n\"]*|role \"[a-z_]+\" does not exist|No space left on device"
-    r"|server version mismatch|must be owner of [a-z ]+|SSL support is not compiled in"
-    r"|connection to server [^\n\"]*failed"
+    r"|server version mismatch|must be owner of [a-z ]+"
+    r"|SSL support is not compiled in|connection to server [^\n\"]*failed"
 )
 
 

@@ -96,13 +96,14 @@ def ask(
         "defaults": [REJECT],  # taken when nobody answers in time
         "params": {"reason": _reason()} if wants_reason else {},  # Airflow refuses None
     }
+    # First, as it may take its time: an answer should not come before the task waits for it.
+    tell_question(context, ti.task_id, question.subject, question.about)
     if put_question(asked) != (question.subject, question.body):
         raise AirflowException(
             "an earlier question of this try stands in Airflow, which keeps its text; the next try"
             " asks this one"
         )
     LOG.warning("%s\n%s", question.subject, question.body)
-    tell_question(context, ti.task_id, question.subject, question.about)
     _note(context, question, things or {})
     raise TaskAwaitingInput(
         method_name="execute_complete", kwargs=dict(resumed), timeout=question.patience

@@ -10,6 +10,9 @@ FROM (
     FROM ledger_entry
     WHERE kind = 'access' AND index >= :first
 ) AS said
-CROSS JOIN LATERAL jsonb_each_text(said.body #> '{detail,sha256}') AS thing
+CROSS JOIN LATERAL jsonb_each_text(
+    CASE jsonb_typeof(said.body #> '{detail,sha256}')
+        WHEN 'object' THEN said.body #> '{detail,sha256}' ELSE '{}' END
+) AS thing
 WHERE said.body ->> 'of' = 'approvals' AND said.body ->> 'action' IN ('approved', 'rejected')
 ORDER BY said.index, thing.key

@@ -127,6 +127,9 @@ def _pages() -> dict[str, tuple[str, str]]:
         "access log": ("/compliance/access", "Compliance Officer"),
         "unknown letters": ("/compliance/unknown", "Compliance Officer"),
         "approvals": ("/compliance/approvals", "Compliance Officer"),
+        "alerts": ("/compliance/alerts", "Compliance Officer"),
+        "preview's form": ("/compliance/preview", "Compliance Officer"),
+        "test letter's form": (f"/campaigns/{CAMPAIGN}/test-letter", "Data Engineer"),
         "keys": ("/compliance/keys", "Compliance Officer"),
     }
 

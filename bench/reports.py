@@ -120,6 +120,7 @@ def _pages() -> dict[str, tuple[str, str]]:
     return {
         "style sheet": ("/static/reports.css", "Analyst"),
         "overview": ("/", "Analyst"),
+        "overview, officer": ("/", "Compliance Officer"),
         "campaign": (f"/campaigns/{CAMPAIGN}", "Analyst"),
         "run": (run, "Data Engineer"),
         "compliance": ("/compliance", "Compliance Officer"),

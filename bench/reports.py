@@ -120,6 +120,7 @@ def _pages() -> dict[str, tuple[str, str]]:
     return {
         "style sheet": ("/static/reports.css", "Analyst"),
         "overview": ("/", "Analyst"),
+        "overview, officer": ("/", "Compliance Officer"),
         "campaign": (f"/campaigns/{CAMPAIGN}", "Analyst"),
         "run": (run, "Data Engineer"),
         "compliance": ("/compliance", "Compliance Officer"),
@@ -127,6 +128,9 @@ def _pages() -> dict[str, tuple[str, str]]:
         "access log": ("/compliance/access", "Compliance Officer"),
         "unknown letters": ("/compliance/unknown", "Compliance Officer"),
         "approvals": ("/compliance/approvals", "Compliance Officer"),
+        "alerts": ("/compliance/alerts", "Compliance Officer"),
+        "preview's form": ("/compliance/preview", "Compliance Officer"),
+        "test letter's form": (f"/campaigns/{CAMPAIGN}/test-letter", "Data Engineer"),
         "keys": ("/compliance/keys", "Compliance Officer"),
     }
 

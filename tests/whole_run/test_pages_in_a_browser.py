@@ -238,7 +238,7 @@ def test_a_patients_letter_looks_as_its_reader_sees_it_and_breaks_no_policy(site
 
 def _reader(site: Site) -> str:
     """Somebody who would get a letter."""
-    for (key,) in site.house.rows("SELECT patient_key FROM patient", "warehouse"):
+    for (key,) in site.house.rows("SELECT patient_key FROM contract.patient", "warehouse"):
         asked = site.sessions["compliance"].request.post(
             site.path("previewed"), form={"campaign": RUN, "patient": str(key)},
             headers={"origin": site.address},

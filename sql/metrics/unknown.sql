@@ -3,5 +3,5 @@
 SELECT coalesce(greatest(extract(day FROM clock_timestamp() - settled_at)::int, 0), 9999) AS days,
        count(*) AS letters
 FROM letter
-WHERE state = 'unknown' AND rehearsal IS NULL
+WHERE is_unknown AND rehearsal IS NULL
 GROUP BY 1

@@ -74,7 +74,7 @@ def list_unknown(connection: Connection) -> list[Unknown]:
         text(
             "SELECT letter_id, campaign, campaign_date, reason, message_id, settled_at,"
             " extract(day FROM clock_timestamp() - settled_at)::int AS days"
-            " FROM letter WHERE state = 'unknown' ORDER BY settled_at, letter_id"
+            " FROM letter WHERE is_unknown ORDER BY settled_at, letter_id"
         )
     )
     return [

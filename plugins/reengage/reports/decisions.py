@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -25,6 +28,8 @@ from reengage.reports.visit import Visit
 from reengage.sql import load_sql
 
 _MOST = 200
+_ASKED_SECONDS = 60
+"""How long what git says of a file is believed: asking takes longer than the rest of the page."""
 _VERDICTS: Mapping[str, Tone] = {"approved": "good", "rejected": "bad"}
 
 
@@ -83,12 +88,17 @@ def _changed(visit: Visit, found: Sequence[Unapproved]) -> Table:
         ],
         [
             [one.name, Badge("changed" if one.previous else "new", "warn"), one.sha256[:DIGITS],
-             one.changed_by(visit.settings.home)]
+             _changed_by(one, visit.settings.home, int(monotonic() // _ASKED_SECONDS))]
             for one in found[:ROWS]
         ],
         note="Files of this server in a state that nobody has approved. Whoever looked at them may"
         " approve before a run asks: python -m reengage approve." + more,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _changed_by(one: Unapproved, home: Path, _when: int) -> str:
+    return one.changed_by(home)
 
 
 def _decided(found: Sequence[Decision], of_runs: Mapping[UUID, str]) -> Table:

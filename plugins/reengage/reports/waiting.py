@@ -108,7 +108,7 @@ def _of_campaign(connection: Connection, visit: Visit, campaign: Campaign) -> li
 
 def _unknown(connection: Connection) -> list[Task]:
     letters = connection.execute(
-        text("SELECT count(*), min(settled_at) FROM letter WHERE state = 'unknown'")
+        text("SELECT count(*), min(settled_at) FROM letter WHERE is_unknown")
     ).one()
     if not letters[0]:
         return []

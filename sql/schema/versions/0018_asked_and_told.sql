@@ -63,3 +63,9 @@ CREATE TRIGGER count_what_came_back AFTER INSERT ON response
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_what_came_back();
 REVOKE INSERT, UPDATE, DELETE ON came_back FROM reengage_tasks;
 CREATE INDEX opt_out_of_campaign ON opt_out (campaign, at);
+
+-- Letters that are unknown, without a look at all letters. A column of its own, as for `is_open`: what a
+-- letter goes through on its way changes no index.
+ALTER TABLE letter
+    ADD COLUMN is_unknown boolean NOT NULL GENERATED ALWAYS AS (state = 'unknown') STORED;
+CREATE INDEX letter_unknown ON letter (letter_id) WHERE is_unknown;

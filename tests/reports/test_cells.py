@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reengage.report import Funnel
 from reengage.reports.cells import HIDDEN, Count, alone, is_small, parts, total
-from reengage.reports.funnels import Shown, shown
+from reengage.reports.funnels import Shown, is_final, shown
 from reengage.reports.overview import over_days
 
 COUNTS = st.integers(0, 40)
@@ -136,26 +137,36 @@ def test_no_sum_over_days_less_the_shown_days_tells_a_hidden_one(
             assert not is_small(whole)
 
 
+def test_a_funnel_for_analysts_begins_with_the_candidates() -> None:
+    """Living and inactive are the same for every campaign; its candidates are not."""
+    whole = funnel({}, 0, {"sent": 300})
+    found = shown(whole, small=False)
+    assert (found.living, found.inactive, found.candidates) == (None, None, 300)
+    assert shown(whole, small=True).living == 9000
+
+
 @pytest.mark.parametrize(
-    ("living", "inactive", "candidates", "seen"),
+    ("change", "final"),
     [
-        (1000, 500, 300, (1000, 500)),
-        (1000, 995, 300, (HIDDEN, 995)),  # 5 are not inactive
-        (1000, 303, 300, (1000, HIDDEN)),  # 3 are no candidates
-        (305, 303, 300, (HIDDEN, HIDDEN)),
-        (300, 300, 300, (300, 300)),
+        ({}, True),
+        ({"mode": "dry"}, False),
+        ({"mode": "replay"}, False),
+        ({"finished": False}, False),
+        ({"outcomes": {"sent": 300, "deferred": 1, "unknown": 0}}, False),
+        ({"outcomes": {"sent": 300, "deferred": 0, "unknown": 40}}, False),
     ],
 )
-def test_what_a_line_has_beyond_the_next_is_no_small_count(
-    living: int, inactive: int, candidates: int, seen: tuple[Count, Count]
+def test_a_run_is_final_when_no_letter_of_it_can_change(
+    change: dict[str, Any], final: bool
 ) -> None:
-    whole = replace(
-        funnel({}, 0, {"sent": candidates}), living=living, inactive=inactive, candidates=candidates
-    )
-    found = shown(whole, small=False)
-    assert (found.living, found.inactive) == seen
+    assert is_final(replace(funnel({}, 0, {"sent": 300}), **change)) is final
 
 
 def test_of_odd_data_those_without_are_no_small_count_either() -> None:
     whole = replace(funnel({}, 0, {"sent": 100}), quality={"a": 95, "b": 50, "c": 100})
     assert shown(whole, small=False).quality == {"a": HIDDEN, "b": 50, "c": 100}
+
+
+def test_nor_are_those_of_odd_data_who_were_excluded_for_another_reason() -> None:
+    whole = replace(funnel({"a": 40, "b": 60}, 0, {"sent": 100}), quality={"a": 43, "b": 60})
+    assert shown(whole, small=False).quality == {"a": HIDDEN, "b": 60}

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from threading import Lock
 
 import pandas as pd
 import pytest
 from reengage.embedded.home import copy_home
 from reengage.report import read_funnels
-from reengage.reports import compliance, guard
+from reengage.reports import guard
 from reengage.reports.files import campaigns_of
 from reengage.settings import HOME
 from sqlalchemy import create_engine
@@ -96,74 +95,6 @@ def test_they_are_right_again_after_a_letter_was_resolved(reports: Reports) -> N
     again = reports.post(f"/compliance/unknown/{letter}", form)
     assert again.status_code == 409
     assert "not `unknown`" in again.text
-
-
-def test_an_address_does_not_say_that_a_letter_was_resolved(reports: Reports) -> None:
-    letter = make_unknown(reports)
-    page = "/compliance/unknown?resolved="
-    for one in (letter, "00000000-0000-4000-8000-000000000000"):
-        assert "is resolved" not in reports.get(f"{page}{one}").text
-    form = {"verdict": "sent", "ground": "the relay's log of the day"}
-    answer = reports.post(f"/compliance/unknown/{letter}", form)
-    assert f"Letter {letter} is resolved" in reports.get(answer.headers["location"]).text
-
-
-def test_two_verifications_at_once_are_told_apart(
-    reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    busy = Lock()
-    busy.acquire()
-    monkeypatch.setattr(compliance, "_verifying", busy)
-    answer = reports.post("/compliance/verify", {})
-    assert answer.status_code == 409
-    assert "under way already" in answer.text
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/dags/reengage_Jane%20Roe%20555-1234", "/compliance/access?actor=jane.roe",
-     "/compliance/access?actor=airflow:jane.roe@example.org"],
-)  # fmt: skip
-def test_nothing_that_was_typed_joins_the_ledger(path: str, reports: Reports) -> None:
-    """LOG-09: an entry stays for good."""
-    before = len(reports.accesses())
-    assert reports.get(path).status_code == 200
-    [record] = reports.accesses()[before:]
-    assert "oe" not in str(record["detail"]).replace("of nobody", "")
-
-
-def test_a_known_actor_that_is_asked_about_is_on_record(reports: Reports) -> None:
-    reports.get("/")
-    reports.get("/compliance/access?actor=airflow:officer")
-    assert reports.accesses()[-1]["detail"] == {"actor": "airflow:officer"}
-
-
-def test_who_is_refused_is_in_the_servers_log(
-    reports: Reports, caplog: pytest.LogCaptureFixture
-) -> None:
-    """SEC-06."""
-    assert reports.get("/compliance/disclosures", "analyst").status_code == 403
-    assert "analyst was refused route disclosures" in caplog.text
-
-
-def test_an_analyst_sees_one_run_of_a_day(reports: Reports) -> None:
-    """PRV-27: two count the same letters, and each hides others of them."""
-    twin = "00000000-0000-4000-8000-000000000001"
-    columns = (
-        "campaign, campaign_date, mode, campaign_sha256, vendor, baa_id, warnings, requires_tls,"
-        " living, inactive, candidates"
-    )
-    reports.practice.spoil(
-        f"INSERT INTO run (run_id, dag_run_id, {columns}, opened_at, extracted_at) SELECT '{twin}',"
-        f" 'manual__twin', {columns}, opened_at + interval '1 hour', now() FROM run"
-    )
-    try:
-        assert "A newer run of this day" in reports.get(reports.run_path, "analyst").text
-        assert reports.get(f"{reports.run_path}/export.csv", "analyst").status_code == 404
-        assert "A newer run of this day" not in reports.get(reports.run_path, "engineer").text
-        assert numbers(reports.get(reports.run_path, "engineer").text, "funnel")
-    finally:
-        reports.practice.spoil(f"DELETE FROM run WHERE run_id = '{twin}'")
 
 
 def test_an_analyst_sees_no_count_of_one_to_ten(reports: Reports) -> None:

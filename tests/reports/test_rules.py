@@ -153,3 +153,4 @@ def test_a_form_of_another_site_changes_nothing(reports: Reports) -> None:
     state = reports.practice.rows(f"SELECT state FROM letter WHERE letter_id = '{letter}'")
     assert state == [{"state": "unknown"}]
     assert len(reports.accesses()) == before
+    assert reports.post(f"/compliance/unknown/{letter}", FORMS["resolve"]).status_code == 303

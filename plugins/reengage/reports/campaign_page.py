@@ -47,8 +47,7 @@ def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
     found = _found(visit, slug, asked, "opened")
     small = visit.visitor.sees_small_counts
     rows = found.rows
-    counted = next((c for row in rows if (c := funnels.counted(visit, row.run_id))), None)
-    shown = funnels.shown(counted.funnel, small=small) if counted else None
+    latest, shown = _newest(visit, rows)
     by_run = {run_id: funnels.shown(one, small=small) for run_id, one in found.kept.items()}
     failed, held = tables.gates_tables(rows)
     asked_about, given = tables.consent(shown) if shown else (None, None)
@@ -56,7 +55,7 @@ def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
         visit.request, visit.visitor, "campaign.html", found.campaign.title,
         here="overview",
         campaign=found.campaign,
-        latest=next((row for row in rows if row.extracted_at), None),
+        latest=latest,
         shown=shown,
         funnel=tables.funnel_table(shown) if shown else None,
         funnel_chart=tables.funnel_bars(shown) if shown else None,
@@ -75,6 +74,17 @@ def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
         longest=LONGEST_GROUND,
         **_outcomes(found.told, found.horizon),
     )  # fmt: skip
+
+
+def _newest(visit: Visit, rows: list[RunRow]) -> tuple[RunRow | None, funnels.Shown | None]:
+    """The newest run that the visitor is told the funnel of, and that."""
+    small = visit.visitor.sees_small_counts
+    for row in rows:
+        if row.extracted_at if small else row.finished_at and row.mode == "live":
+            counted = funnels.counted(visit, row.run_id)
+            if counted is not None:
+                return row, funnels.shown(counted.funnel, small=small)
+    return None, None
 
 
 def _outcomes(told: Told | None, horizon: int) -> dict[str, Any]:

@@ -39,9 +39,9 @@ _BEFORE_CONSENT = _ORDER[: min(map(_ORDER.index, _CONSENT))]
 
 def funnel_table(shown: funnels.Shown) -> Table:
     """The funnel, line by line, with what each reason means."""
-    rows: list[list[Any]] = [
-        ["Living patients", None, shown.living, None],
-        ["Inactive", None, shown.inactive, None],
+    practice = [("Living patients", shown.living), ("Inactive", shown.inactive)]
+    rows: list[list[Any]] = [[name, None, n, None] for name, n in practice if n is not None]
+    rows += [
         ["Candidates", None, shown.candidates, None],
         ["Excluded", None, shown.excluded_total, share_of(shown.excluded_total, shown.candidates)],
     ]

@@ -1,7 +1,9 @@
 """Funnels: a run's funnel as its visitor may see it, from what was kept when the run was settled.
 
 The counts are those of `python -m reengage report`. An analyst's funnel hides small counts, and one
-that is hidden anywhere is hidden everywhere on the page.
+that is hidden anywhere is hidden everywhere on the page. It is told when it can change no more, and
+only of one run of a day: two states of the same letters hide each others of them, and who saw both
+could subtract (PRV-27).
 """
 
 from __future__ import annotations
@@ -27,10 +29,14 @@ _LEFT = ("sent", "unknown", "rehearsed")
 
 @dataclass(frozen=True)
 class Shown:
-    """A funnel; every count may be hidden."""
+    """A funnel; every count may be hidden.
 
-    living: Count
-    inactive: Count
+    Living and inactive are None for an analyst: they are of the whole practice, so that beside
+    another campaign's candidates they would tell what this funnel hides.
+    """
+
+    living: Count | None
+    inactive: Count | None
     candidates: Count
     excluded: Mapping[str, Count]
     excluded_total: Count
@@ -70,28 +76,26 @@ def _hiding(funnel: Funnel, rest: Mapping[str, int]) -> Shown:
     gives_away = top[""] is HIDDEN or (candidates is HIDDEN and hidden)
     seals = parts(funnel.seals, total_hidden=any(below[state] is HIDDEN for state in _LEFT))
     quality: dict[str, Count] = {
-        code: HIDDEN
-        if excluded.get(code) is HIDDEN or is_small(funnel.candidates - n)
-        else alone(n)
+        code: HIDDEN if excluded.get(code) is HIDDEN or _is_nearly(funnel, code, n) else alone(n)
         for code, n in funnel.quality.items()
     }
     counts = [candidates, *top.values(), *below.values(), *seals.values(), *quality.values()]
-    living, inactive = _population(funnel)
     return Shown(
-        living, inactive, candidates, excluded,
+        None, None, candidates, excluded,
         HIDDEN if gives_away else sum(funnel.excluded.values()), top[""], below, seals, quality,
-        hides=HIDDEN in (living, inactive, *counts),
+        hides=HIDDEN in counts,
     )  # fmt: skip
 
 
-def _population(funnel: Funnel) -> tuple[Count, Count]:
-    """Living and inactive patients; hidden where what they have beyond the line below is small."""
-    inactive = alone(funnel.inactive)
-    if is_small(funnel.inactive - funnel.candidates):
-        inactive = HIDDEN
-    below = funnel.candidates if inactive is HIDDEN else funnel.inactive
-    living = HIDDEN if is_small(funnel.living - below) else alone(funnel.living)
-    return living, inactive
+def _is_nearly(funnel: Funnel, code: str, odd: int) -> bool:
+    """Whether those of the code are all candidates, or those it excluded, but for a small count."""
+    return is_small(funnel.candidates - odd) or is_small(odd - funnel.excluded.get(code, 0))
+
+
+def is_final(funnel: Funnel) -> bool:
+    """Whether its counts can change no more: live, settled, no letter put off or unknown. Pure."""
+    open_ones = funnel.outcomes["deferred"] + funnel.outcomes["unknown"]
+    return funnel.mode == "live" and funnel.finished and not open_ones
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,18 @@ class Counted:
 def counted(visit: Visit, run_id: UUID) -> Counted | None:
     """What was kept of the run, or, where nothing is, what there is to count of it now.
 
-    A run that has ended is kept then, so that this happens once. None where nothing was extracted.
+    A run that has ended is kept then, so that this happens once. None where nothing was extracted,
+    and for who sees no small count where it is not final, or another run tells of the day.
     """
+    found = _counted(visit, run_id)
+    if found is None or visit.visitor.sees_small_counts:
+        return found
+    with visit.reading() as connection:
+        replaced = runs.replaced(connection, [run_id])
+    return None if replaced or not is_final(found.funnel) else found
+
+
+def _counted(visit: Visit, run_id: UUID) -> Counted | None:
     with visit.reading() as connection:
         found = _kept(connection, [run_id]).get(run_id)
         if found is not None:
@@ -129,11 +143,11 @@ def counted(visit: Visit, run_id: UUID) -> Counted | None:
 def kept(connection: Connection, run_ids: list[UUID], *, small: bool) -> dict[UUID, Funnel]:
     """What was kept of these runs; those of which nothing is are left out.
 
-    Without `small` so are runs whose day has a newer one (runs.replaced).
+    Without `small` so are those that are not final, and those whose day another run tells of.
     """
     hidden = set() if small else runs.replaced(connection, run_ids)
     found = _kept(connection, [one for one in run_ids if one not in hidden])
-    return {run_id: one.funnel for run_id, one in found.items()}
+    return {run_id: one.funnel for run_id, one in found.items() if small or is_final(one.funnel)}
 
 
 def _kept(connection: Connection, run_ids: list[UUID]) -> dict[UUID, Counted]:

@@ -55,9 +55,9 @@ def overview(visit: Visit) -> HTMLResponse:
         one.slug: [(row, kept[row.run_id]) for row in history[one.slug] if row.run_id in kept]
         for one in campaigns
     }
-    table_of_runs = _campaigns(campaigns, latest, shown)
-    fare = _deliverability(campaigns, days, small)
-    trend = _trend(campaigns, days, small)
+    table_of_runs = last_runs(campaigns, latest, shown, small)
+    fare = how_letters_fared(campaigns, days, small)
+    trend = sent_by_day(campaigns, days, small)
     return page(
         visit.request, visit.visitor, "overview.html", "Overview",
         here="overview",
@@ -80,11 +80,13 @@ def alerts_of(connection: Connection, visit: Visit) -> Table | None:
     return alerts_table(found, f"What staff were told in {_ALERT_DAYS} days")
 
 
-def _campaigns(
+def last_runs(
     campaigns: Sequence[Campaign],
     latest: dict[str, RunRow],
     shown: dict[str, funnels.Shown],
+    small: bool,
 ) -> Table:
+    """What each campaign's newest run came to. Pure."""
     rows: list[list[Any]] = []
     for one in campaigns:
         row, found = latest.get(one.slug), shown.get(one.slug)
@@ -111,14 +113,16 @@ def _campaigns(
             ("refused", "Refused", "count"),
         ],
         rows,
-        note="Patients; one letter goes to one patient. Sent = taken over by the vendor's relay.",
+        note="Patients; one letter goes to one patient. Sent = taken over by the vendor's relay."
+        + ("" if small else " Counts are those of a live run that can change no more."),
     )  # fmt: skip
 
 
 Days = dict[str, list[tuple[RunRow, Funnel]]]
 
 
-def _deliverability(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
+def how_letters_fared(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
+    """Sums over the days by what became of the letters. Pure."""
     rows: list[list[Any]] = []
     for one in campaigns:
         found = [funnels.shown(funnel, small=small).rest for _, funnel in days[one.slug]]
@@ -154,7 +158,8 @@ def over_days(counts: Sequence[Count], *, small: bool) -> Count:
     return sum(shown) if small else alone(sum(shown))
 
 
-def _trend(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
+def sent_by_day(campaigns: Sequence[Campaign], days: Days, small: bool) -> Table:
+    """Letters sent, a row a day, a column a campaign. Pure."""
     by_day: dict[Any, dict[str, Count]] = {}
     for one in campaigns:
         for row, funnel in days[one.slug]:

@@ -27,8 +27,7 @@ def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
     row, one = _found(visit, dag_id, dag_run_id)
     visit.record({"campaign": row.campaign, "day": row.day.isoformat()})
     small = visit.visitor.sees_small_counts
-    replaced = not small and _is_replaced(visit, row)
-    counted = None if replaced else funnels.counted(visit, row.run_id)
+    counted = funnels.counted(visit, row.run_id)
     shown = funnels.shown(counted.funnel, small=small) if counted else None
     with visit.reading() as connection:
         timing = runs.steps(connection, row.run_id)
@@ -48,7 +47,7 @@ def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
         hold=hold if hold and hold.paused and not row.finished_at else None,
         asked=asked,
         shown=shown,
-        replaced=replaced,
+        withheld=counted is None and not small and row.extracted_at is not None,
         adds_up=counted.funnel.adds_up if counted else True,
         funnel=funnel_table(shown) if shown else None,
         funnel_chart=funnel_bars(shown) if shown else None,
@@ -70,9 +69,7 @@ def run_export(visit: Visit, dag_id: str, dag_run_id: str, form: str) -> Respons
     if form not in exports.FORMATS:
         raise HTTPException(404)
     small = visit.visitor.sees_small_counts
-    counted = None
-    if small or not _is_replaced(visit, row):
-        counted = funnels.counted(visit, row.run_id)
+    counted = funnels.counted(visit, row.run_id)
     if counted is None:
         raise HTTPException(404)
     detail = {"campaign": row.campaign, "day": row.day.isoformat(), "as": form}
@@ -113,11 +110,6 @@ def _found(visit: Visit, dag_id: str, dag_run_id: str) -> tuple[RunRow, Campaign
 
 def _run(connection: Connection, dag_id: str, dag_run_id: str) -> RunRow | None:
     return runs.run_of(connection, derive_run_id(dag_id, dag_run_id))
-
-
-def _is_replaced(visit: Visit, row: RunRow) -> bool:
-    with visit.reading() as connection:
-        return bool(runs.replaced(connection, [row.run_id]))
 
 
 def _gate(row: RunRow) -> Table:

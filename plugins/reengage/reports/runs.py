@@ -97,16 +97,17 @@ def recent(connection: Connection, campaign: str, most: int, *, live: bool = Fal
 
 
 def replaced(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
-    """Those of these runs whose day has a newer live run, which counts the same letters.
+    """Those of these runs whose day another run tells of: a live one, or else the newest.
 
-    Each run hides small counts by itself: who saw both could tell what either hides (PRV-27).
+    Two runs of a day count the same patients, and each hides small counts by itself: who saw both
+    could tell what either hides (PRV-27).
     """
     found = connection.execute(
         text(
-            "SELECT a.run_id FROM run a WHERE a.run_id = ANY(:ids) AND a.mode = 'live' AND EXISTS"
-            " (SELECT FROM run b WHERE b.campaign = a.campaign AND b.campaign_date ="
-            " a.campaign_date AND b.mode = 'live' AND b.opened_at > a.opened_at"
-            " AND b.extracted_at IS NOT NULL)"
+            "SELECT a.run_id FROM run a WHERE a.run_id = ANY(:ids) AND EXISTS (SELECT FROM run b"
+            " WHERE b.campaign = a.campaign AND b.campaign_date = a.campaign_date"
+            " AND b.extracted_at IS NOT NULL"
+            " AND (b.mode = 'live', b.opened_at) > (a.mode = 'live', a.opened_at))"
         ),
         {"ids": list(ids)},
     )

@@ -74,13 +74,13 @@ class Reports:
         return [row["body"] for row in found]  # type: ignore[misc]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def environment() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def reports(
     server: Postgres, tmp_path_factory: pytest.TempPathFactory, environment: pytest.MonkeyPatch
 ) -> Iterator[Reports]:

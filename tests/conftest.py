@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 from daily import Practice
 from openlineage_spec import Spec
@@ -21,6 +22,10 @@ from sqlalchemy import create_engine, text
 from world import World
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+# A busy machine is no fault of the code.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 _NUMBERS = count()
 _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")

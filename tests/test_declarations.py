@@ -314,9 +314,7 @@ def upstream(
         practice.world.execute(less + back)
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(CAMPAIGNS),
     extras(),

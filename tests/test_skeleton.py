@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mailbox_of import KEY, contents, parsed, pem, verifies
 from reengage.compose import Links, Parts, Skeleton, compose, finish
@@ -70,7 +70,6 @@ def fields_of(template: Template, mark: str = "Field") -> dict[str, str]:
     return {name: f"{mark} {name}" for name in sorted(template.variables)}
 
 
-@settings(deadline=None)
 @given(data=st.data(), template=st.sampled_from(TEMPLATES))
 def test_its_letter_says_what_the_template_renders(data: st.DataObject, template: Template) -> None:
     """EML-01, PRV-20."""
@@ -90,7 +89,6 @@ def test_its_letter_says_what_the_template_renders(data: st.DataObject, template
     ]
 
 
-@settings(deadline=None)
 @given(data=st.data(), template=st.sampled_from(TEMPLATES))
 def test_its_lines_are_short_seven_bit_and_end_in_crlf(
     data: st.DataObject, template: Template

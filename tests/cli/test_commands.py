@@ -340,8 +340,10 @@ def test_the_views_that_are_printed_are_those_of_the_contract(
     url = database(None)
     engine = create_engine(url)
     with engine.begin() as connection:
-        reader = "DO $$ BEGIN CREATE ROLE extractor; EXCEPTION WHEN duplicate_object THEN END $$"
-        connection.exec_driver_sql(reader)
+        # With a log-in, as other tests of this server want it.
+        connection.exec_driver_sql(
+            "DO $$ BEGIN CREATE ROLE extractor LOGIN; EXCEPTION WHEN duplicate_object THEN END $$"
+        )
         connection.exec_driver_sql(views)
     engine.dispose()
     monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", url)

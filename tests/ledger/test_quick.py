@@ -88,7 +88,7 @@ def familiar() -> Shapes:
     return shapes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(KINDS), st.data())
 def test_changed_bytes_never_pass_unless_they_are_canonical(record: Record, data: Any) -> None:
     content = entry_of(record)
@@ -99,7 +99,7 @@ def test_changed_bytes_never_pass_unless_they_are_canonical(record: Record, data
     require_agreement(record.kind, content)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_a_familiar_shape_never_lets_changed_bytes_pass_unless_they_are_canonical(
     data: Any,
@@ -170,7 +170,7 @@ def test_shapes_beyond_the_most_begin_anew() -> None:
     assert shapes.sift([0], [entry_of(disclosure(1, vendor=""))])[1] == [0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(TEXTS, VALUES, max_size=4),
     st.sampled_from([None, 1]),
@@ -189,7 +189,7 @@ def test_other_writers_spellings_never_pass_unless_they_are_canonical(
     require_agreement("access", written.encode())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(PLAIN, st.lists(st.one_of(PLAIN, LEAFS), max_size=3), max_size=4))
 def test_a_canonical_entry_passes_where_it_is_plain_and_is_parsed_everywhere(
     detail: dict[str, Any],

@@ -169,7 +169,7 @@ def test_a_domain_is_known_to_the_store_by_a_keyed_pseudonym_only(
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     relay=st.none() | st.floats(0, 30),
     levels=st.dictionaries(st.sampled_from("abc"), st.floats(0, 10), min_size=3, max_size=3),

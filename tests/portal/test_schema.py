@@ -53,7 +53,7 @@ def test_every_answer_is_one_that_the_document_declares(operation: Any, portal: 
         session = portal.session(one)  # so that bodies are looked at, too
 
     @settings(
-        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
+        max_examples=EXAMPLES, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate],
     )  # fmt: skip
     @given(case=operation.as_strategy())

@@ -36,7 +36,7 @@ def possible(counts: list[int], hidden: list[bool], whole: int) -> list[set[int]
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(COUNTS, min_size=1, max_size=4))
 def test_no_hidden_part_can_be_told_from_the_shown_ones_and_their_total(counts: list[int]) -> None:
     by_name = dict(enumerate(counts))
@@ -74,7 +74,7 @@ def counts_of(seen: Shown) -> list[object]:
     ]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(st.sampled_from("abcd"), st.integers(1, 60), max_size=4),
     st.integers(0, 30),
@@ -120,7 +120,7 @@ def test_a_sum_over_days_is_hidden_where_a_days_count_is(counts: list[Count], sa
 DAYS = st.lists(st.tuples(COUNTS, COUNTS, COUNTS), min_size=1, max_size=5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(DAYS)
 def test_no_sum_over_days_less_the_shown_days_tells_a_hidden_one(
     days: list[tuple[int, int, int]],

@@ -181,7 +181,7 @@ def require_hidden(days: Sequence[Day]) -> None:
                 assert most - least >= 9, (name, number, least, most)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(A_DAY, min_size=1, max_size=3))
 @example([day(refused=3, tls=90), day(refused=15, tls=90), day(tls=90)])
 @example([day(refused=3, tls=97), day(refused=20, tls=100), day(refused=20, tls=110)])

@@ -152,7 +152,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 
 @given(st.lists(st.tuples(cells.filter(str.strip), cells), max_size=8))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_a_csv_writer_wrote_is_read_back(tmp_path: Path, made: list[tuple[str, str]]) -> None:
     content = io.StringIO(newline="")
     writer = csv.writer(content)
@@ -182,7 +182,7 @@ noise = st.text("0123456789-:TZ+.W ", max_size=28)
 
 @given(moments | noise)
 @example("2023-W22-4")
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_whatever_a_form_takes_means_the_same_to_postgresql(
     connection: Connection, value: str
 ) -> None:

@@ -79,9 +79,7 @@ def test_the_files_are_headed_as_synthea_heads_them(tmp_path: Path, synthea: Pat
     seed=st.integers(),
     as_of=st.dates(date(1950, 1, 1), date(2198, 12, 31)),
 )
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_any_sample_is_a_sound_export(
     tmp_path: Path, patients: int, seed: int, as_of: date
 ) -> None:

@@ -62,7 +62,7 @@ test-compose: .venv/.locked ## Bring the containers up, kill a worker in mid-cam
 
 .PHONY: test
 test: .venv/.locked ## Set up and run every test, apart from the long ones
-	@$(PY) -m pytest -m "not long" $(SHARED_OUT)
+	@$(PY) -m pytest -m "not long and not walk" $(SHARED_OUT)
 
 .PHONY: long
 long: .venv/.locked ## Run the long tests: whole runs in Airflow, disturbed in every way
@@ -72,7 +72,7 @@ SHARED_OUT = -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: tutorial
 tutorial: .venv/.locked ## Follow docs/tutorial.md and docs/runbook.md on fresh clones, word for word
-	@$(PY) -m pytest -m long -n 0 tests/test_walks.py
+	@$(PY) -m pytest -m walk -n 0 tests/test_walks.py
 
 .PHONY: test-kubernetes
 test-kubernetes: .venv/.locked ## Render the official chart (CHART=dir, helm) with our values, check all manifests

@@ -143,7 +143,7 @@ def clone(tmp_path: Path) -> Callable[[], tuple[Path, dict[str, str]]]:
     return make
 
 
-@pytest.mark.long
+@pytest.mark.walk
 def test_the_tutorial_can_be_followed_on_a_fresh_clone(
     clone: Callable[[], tuple[Path, dict[str, str]]],
 ) -> None:
@@ -161,7 +161,7 @@ def test_the_tutorial_can_be_followed_on_a_fresh_clone(
     assert rehearsed > mailed
 
 
-@pytest.mark.long
+@pytest.mark.walk
 def test_the_operators_day_can_be_followed_on_a_fresh_clone(
     clone: Callable[[], tuple[Path, dict[str, str]]],
     database: Callable[[str | None], str],

@@ -223,6 +223,7 @@ FOR_SPEED = {"service: audience.appointment_key IS NOT NULL"}
 """Joins nobody, and says so before the appointments are read."""
 
 
+@pytest.mark.long
 def test_without_any_one_predicate_the_gate_turns_red(trials: dict[str, Trial]) -> None:
     """Or the extraction refuses; what does neither is listed, and told apart by the case table."""
     verdicts = {name: _hardest(of, trials) for name, of in predicates(trials).items()}

@@ -289,6 +289,7 @@ def _at_the(nth: int, relay: HostileRelay, stage: str, action: Callable[[], obje
     relay.at(stage, callback)
 
 
+@pytest.mark.long
 def test_two_thousand_letters_over_the_embedded_relay_all_arrive_once(
     changing_practice: Practice, ready: Ready, relay_process: RelayProcess
 ) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made import RUN, access, configuration, disclosure, event, intent
 from reengage.errors import LedgerError
@@ -191,14 +191,16 @@ def test_other_writers_spellings_never_pass_unless_they_are_canonical(
 
 @settings(max_examples=200)
 @given(st.dictionaries(PLAIN, st.lists(st.one_of(PLAIN, LEAFS), max_size=3), max_size=4))
+@example({"\\u0000": []})
 def test_a_canonical_entry_passes_where_it_is_plain_and_is_parsed_everywhere(
     detail: dict[str, Any],
 ) -> None:
     record = Record("access", {"actor": "a", "detail": detail})
     content = entry_of(record)
     parse(content)
-    in_one_order = max(content.decode()) < "\ue000"
-    assert (passes(["access"], [content]) is not None) is in_one_order
+    # What looks like a NUL, as an escaped backslash before u0000 does, is looked at slowly, too.
+    in_one_order, like_a_nul = max(content.decode()) < "\ue000", rb"\u0000" in content
+    assert (passes(["access"], [content]) is not None) is (in_one_order and not like_a_nul)
 
 
 @pytest.mark.parametrize("octets", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xe2\x80"])

@@ -19,8 +19,6 @@ from reengage.pipeline.settle import settle, shred
 from simulators.smtp import HostileRelay
 from world import DAY, NOW
 
-pytestmark = pytest.mark.long
-
 CAMPAIGN = "appointment_reminder"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from daily import Practice
 from ready import CAMPAIGN, CHUNK, LETTERS, Ready, run_of, taken
+from reengage.embedded.processes import wait_until
 from reengage.embedded.relay import RelayProcess
 from reengage.pipeline.check_letters import check_letters
 from reengage.pipeline.letter import write_letters
@@ -77,6 +78,16 @@ def kill_at(relay: HostileRelay, stage: str, nth: int, process: RoomProcess) -> 
     relay.at(stage, kill)
 
 
+def assert_killed(process: RoomProcess, practice: Practice) -> None:
+    """It was, and its sessions are gone, too: a retry of Airflow's comes later, ours at once."""
+    assert process.join() == -9
+    leases = (
+        "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+        " WHERE datname = current_database() AND locktype = 'advisory'"
+    )
+    wait_until(lambda: not practice.rows(leases), seconds=60, what="the end of its sessions")
+
+
 _BEFORE_ANY = [(stage, 1, 0) for stage in ("connect", "ehlo", "starttls", "ehlo_tls")]
 _OF_A_LETTER = [
     (stage, nth, unknown)
@@ -96,7 +107,7 @@ def test_killed_while_it_talks_to_the_relay_and_tried_again_it_sends_nothing_twi
     process = Rooms(ready_practice.settings).prepare("send", run, CHUNK)
     kill_at(relay, stage, nth, process)
     begin(process)
-    assert process.join() == -9
+    assert_killed(process, ready_practice)
     send(run, CHUNK)
     assert_once(ready_practice, run, taken(relay), unknown=unknown)
 
@@ -170,7 +181,7 @@ def test_killed_again_and_again_there_is_one_unknown_a_kill_at_most(
         process = Rooms(ready_practice.settings).prepare("send", run, CHUNK)
         kill_at(relay, stage, 1, process)
         begin(process)
-        assert process.join() == -9
+        assert_killed(process, ready_practice)
         relay.at(stage, lambda: None)
     send(run, CHUNK)
     assert_once(ready_practice, run, taken(relay), unknown=2)
@@ -208,7 +219,7 @@ def test_a_new_run_takes_over_what_a_killed_one_left(
     process = Rooms(ready_practice.settings).prepare("send", killed_run, CHUNK)
     kill_at(relay, "dot", 2, process)
     begin(process)
-    assert process.join() == -9
+    assert_killed(process, ready_practice)
     relay.at("dot", lambda: None)
     # Nobody clears the killed task; its DAG run failed, and the next one comes along.
     run = ready_practice.play(CAMPAIGN)

@@ -68,11 +68,7 @@ def _pause_the_run(house: House) -> None:
 
 
 def _path(house: House, dag_run_id: str) -> str:
-    [task] = [
-        one
-        for one in house.site.airflow.client.tasks(DAG, dag_run_id)
-        if one["state"] == "awaiting_input"
-    ]
+    [task] = house.asking(SLUG, dag_run_id)
     run = f"/api/v2/dags/{DAG}/dagRuns/{dag_run_id}"
     return f"{run}/taskInstances/send/{task['map_index']}/hitlDetails"
 
@@ -83,6 +79,7 @@ def _question(house: House, dag_run_id: str) -> dict[str, Any]:
 
 
 def _answer(house: House, dag_run_id: str, option: str) -> None:
+    house.hear_of_the_asker(SLUG, dag_run_id)
     body = {"chosen_options": [option], "params_input": {}}
     house.site.airflow.client.call("PATCH", _path(house, dag_run_id), body)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,12 +28,12 @@ from harness import Figure, at_most, publish
 from reengage import store
 from reengage.embedded import postgres
 from reengage.embedded.home import copy_home
-from reengage.embedded.processes import free_port, listens, wait_until
 from reengage.keys import Keyring, ensure_keyring
 from reengage.pipeline.deposits import seal_deposit
 from reengage.sealing import portal
 from reengage.sealing.factor import Factor, verifier
 from reengage.settings import HOME
+from serving import serving
 from sqlalchemy import Engine, text
 
 PATIENTS = int(os.environ.get("PATIENTS", "200"))
@@ -82,7 +81,7 @@ def main() -> int:
             with engine.begin() as connection:
                 store.require_keyring(connection, keyring)
             command = ["-m", "reengage", "portal", "--behind-proxy", "127.0.0.1"]
-            with _serving(command, environment, base / "portal.log") as address:
+            with serving(command, environment, base / "portal.log") as address:
                 for _ in range(ROUNDS):
                     letters = _leave(engine, keyring)
                     rounds.append(_at_once(address, [_picks_up(one) for one in letters]))
@@ -209,26 +208,10 @@ def _hashes(keyring: Keyring) -> float:
 
 
 @contextmanager
-def _serving(command: list[str], environment: dict[str, str], log: Path) -> Iterator[str]:
-    port = free_port()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command, "--port", str(port)],
-            env={**os.environ, **environment}, stdout=output, stderr=output,
-        )  # fmt: skip
-    try:
-        wait_until(lambda: listens(port), seconds=60, what=f"the server, see {log}", every=0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-@contextmanager
 def _echo(base: Path) -> Iterator[str]:
     (base / "echo.py").write_text(ECHO, encoding="utf-8")
     command = ["-m", "uvicorn", "echo:app", "--log-level", "error", "--app-dir", str(base)]
-    with _serving(command, {}, base / "echo.log") as address:
+    with serving(command, {}, base / "echo.log") as address:
         yield address
 
 

@@ -10,11 +10,9 @@ LETTERS=50000 measures that many.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,12 +24,12 @@ from harness import Figure, at_most, publish
 from reengage import store
 from reengage.campaigns import load_campaign
 from reengage.embedded import postgres
-from reengage.embedded.processes import free_port, listens, wait_until
 from reengage.keys import Keyring, ensure_keyring
 from reengage.outcomes.publish import publish as publish_report
 from reengage.pipeline import reported
 from reengage.pipeline.run import derive_run_id
 from reengage.settings import HOME, Settings
+from serving import serving
 from sqlalchemy import Engine, text
 
 LETTERS = int(os.environ.get("LETTERS", "1000000"))
@@ -107,7 +105,9 @@ def main() -> int:
                 "REENGAGE_KEYRING": str(keyring.directory),
                 "REENGAGE_PINNED_NOW": f"{LAST + timedelta(days=2)}T17:00:00+00:00",
             }
-            with _serving(base, environment) as address:
+            (base / "pages.py").write_text(SERVER, encoding="utf-8")
+            command = ["-m", "uvicorn", "pages:app", "--log-level", "error", "--app-dir", str(base)]
+            with serving(command, environment, base / "pages.log") as address:
                 took = {
                     name: _measured(address, path, role) for name, (path, role) in _pages().items()
                 }
@@ -210,25 +210,6 @@ def _note() -> str:
         f"{LETTERS:,} letters of {DAYS} days; {USERS} visitors at once, {TIMES} requests each, one"
         " worker.\nbaseline: the style sheet from the same server, the same share."
     )
-
-
-@contextmanager
-def _serving(base: Path, environment: dict[str, str]) -> Iterator[str]:
-    (base / "pages.py").write_text(SERVER, encoding="utf-8")
-    port, log = free_port(), base / "pages.log"
-    command = ["-m", "uvicorn", "pages:app", "--log-level", "error", "--app-dir", str(base)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command, "--port", str(port)],
-            env={**os.environ, **environment}, stdout=output, stderr=output,
-        )  # fmt: skip
-    try:
-        wait_until(lambda: listens(port), seconds=60, what=f"the server, see {log}", every=0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-        sys.stderr.write(log.read_text(encoding="utf-8")[-2000:])
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from approving import answered, records
 from daily import Practice, approve_all
 from reengage import sql
 from reengage.embedded import installation
-from reengage.errors import GateError, RefusedError
+from reengage.errors import RefusedError
 from reengage.keys import open_keyring
-from reengage.ledger.entry import parse
 from reengage.pipeline import approvals, configuration
 from reengage.pipeline.check_letters import check_letters
 from reengage.pipeline.extract import extract
@@ -28,8 +28,7 @@ from reengage.pipeline.question import NOBODY, UnapprovedError
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
 from reengage.store import connect
-from sqlalchemy import text
-from world import DAY, NOW
+from world import DAY
 
 CAMPAIGN = "health_education"
 OTHER = "appointment_reminder"
@@ -57,22 +56,6 @@ def change(practice: Practice, name: str) -> Path:
     path = practice.settings.home / name
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     return path
-
-
-def answered(practice: Practice, things: dict[str, str], verdict: str = "approved") -> None:
-    approvals.answer(
-        practice.settings,
-        things,
-        verdict,
-        by="olga",
-        reason="read it",
-        run_id=uuid4(),  # type: ignore[arg-type]
-    )
-
-
-def records(practice: Practice) -> list[dict[str, object]]:
-    found = practice.rows("SELECT entry FROM ledger_entry WHERE kind = 'access' ORDER BY index")
-    return [dict(parse(bytes(row["entry"])).body) for row in found]  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -300,82 +283,3 @@ def test_tasks_may_add_decisions_and_change_none(practice: Practice) -> None:
         " has_table_privilege('reengage_tasks', 'approval', 'DELETE') AS remove"
     )
     assert row == {"add": True, "change": False, "remove": False}
-
-
-@pytest.fixture
-def due(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    """Opens a run of a day with so many letters due, its gate green."""
-
-    def of(letters: int, *, days: int = 0, dry: bool = False) -> Run:
-        monkeypatch.setattr("reengage.pipeline.plan._due", lambda *_: letters)
-        run = practice.at(NOW + timedelta(days=days)).open(CAMPAIGN, dry=dry)
-        with run.store.begin() as connection:
-            connection.execute(
-                text("UPDATE run SET gate = 'green' WHERE run_id = :r"), {"r": run.run_id}
-            )
-        return run
-
-    return of
-
-
-def planned(due: Callable[..., Run], *letters: int) -> None:
-    for day, number in enumerate(letters):
-        plan(due(number, days=day))
-
-
-def test_a_cohort_far_from_the_recent_norm_asks_and_a_yes_is_for_this_number_only(
-    due: Callable[..., Run], practice: Practice
-) -> None:
-    planned(due, 100, 110, 120)
-    plan(due(240, days=3))  # twice the median and 20: the last that is usual
-    run = due(260, days=4)
-    with pytest.raises(UnapprovedError) as raised:
-        plan(run)
-    question = raised.value.question
-    assert list(question.things) == [f"cohort/{CAMPAIGN}"]
-    assert "260 letters are due; on its last 4 days the median was 115, and" in question.body
-    assert practice.rows("SELECT cohort FROM run WHERE run_id = :r", r=run.run_id) == [
-        {"cohort": None}
-    ]  # nothing half done
-    answered(practice, dict(question.things))
-    plan(run)
-    assert records(practice)[-1]["detail"]["sha256"] == question.things  # type: ignore[index]
-    with pytest.raises(UnapprovedError):
-        plan(due(261, days=4))
-    with pytest.raises(UnapprovedError):
-        plan(due(261, days=5))
-
-
-def test_far_too_few_ask_as_well_and_a_quiet_day_does_not(due: Callable[..., Run]) -> None:
-    planned(due, 400, 400, 400)
-    plan(due(80, days=3))
-    with pytest.raises(UnapprovedError):
-        plan(due(79, days=4))
-
-
-def test_with_fewer_than_three_days_any_number_is_usual(due: Callable[..., Run]) -> None:
-    planned(due, 10, 10)
-    plan(due(900, days=2))
-
-
-def test_of_a_day_with_several_runs_the_largest_counts(due: Callable[..., Run]) -> None:
-    planned(due, 100, 100, 100)
-    for _ in range(5):
-        plan(due(90, days=2))
-    plan(due(220, days=3))
-
-
-def test_above_the_cap_a_live_run_asks_and_a_dry_one_is_refused(due: Callable[..., Run]) -> None:
-    with pytest.raises(UnapprovedError, match="cohort/health_education"):
-        plan(due(10**6))
-    with pytest.raises(GateError, match="the campaign allows") as refused:
-        plan(due(10**6, dry=True))
-    assert not isinstance(refused.value, UnapprovedError)
-
-
-def test_accepted_counts_let_the_cohorts_norm_begin_anew(
-    due: Callable[..., Run], practice: Practice
-) -> None:
-    planned(due, 100, 100, 100)
-    practice.spoil(f"INSERT INTO norm_accepted (campaign, reason) VALUES ('{CAMPAIGN}', 'merged')")
-    plan(due(900, days=3))

@@ -138,7 +138,9 @@ def _alone(store: Engine, backend: Backend) -> Iterator[Connection]:
             {"endpoint": backend.endpoint},
         )
         connection.commit()
-        yield connection  # the lock ends with the connection
+        yield connection
+        # After a fault the lock ends with the session, which the server notices a moment later.
+        connection.execute(text("SELECT pg_advisory_unlock(:lock, :number)"), key)
 
 
 def _client(backend: Backend) -> httpx.Client:

@@ -65,7 +65,7 @@ test: .venv/.locked ## Set up and run every test, apart from the long ones
 	@$(PY) -m pytest -m "not long and not walk" $(SHARED_OUT)
 
 .PHONY: long
-long: .venv/.locked ## Run the long tests: whole runs in Airflow, disturbed in every way
+long: .venv/.locked ## Run the long tests: whole runs in Airflow, browsers, killed processes, every mutant
 	@$(PY) -m pytest -m long $(SHARED_OUT)
 
 SHARED_OUT = -n 3 --dist loadscope --no-loadscope-reorder

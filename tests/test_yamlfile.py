@@ -181,6 +181,7 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
         load_yaml(tmp_path, shown_as="shown")
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.binary(max_size=60), st.text("title:\n -[]{}&*!?|>'\"#%@0:<\t\\", max_size=60)))
 def test_whatever_the_octets_no_other_error_gets_out(tmp_path: Path, content: str | bytes) -> None:

@@ -60,6 +60,7 @@ def test_the_command_line_works_from_the_root_with_no_variable_set() -> None:
 # --- report ---
 
 
+@pytest.mark.long
 def test_report_as_a_process_prints_one_object_per_campaign(
     practice: Practice, tmp_path: Path
 ) -> None:

@@ -20,6 +20,8 @@ from reengage.embedded.processes import ProcessError, wait_until
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+pytestmark = pytest.mark.long
+
 _PLUGINS = Path(postgres.__file__).parents[2]
 _USER = """
 import sys

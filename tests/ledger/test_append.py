@@ -57,6 +57,7 @@ def killed(ledger: Ledger, number: int) -> bool:
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.long
 def test_killed_between_any_two_statements_state_and_record_stand_or_fall_together(
     ledger: Ledger,
 ) -> None:

@@ -24,6 +24,8 @@ from reengage.settings import HOME
 from simulators.smtp import HostileRelay
 from sqlalchemy import text
 
+pytestmark = pytest.mark.long
+
 SLUG = EDUCATION
 LAST = date(2026, 9, 15)
 

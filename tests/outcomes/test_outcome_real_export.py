@@ -34,6 +34,8 @@ from simulators.smtp import HostileRelay
 from sqlalchemy import create_engine, text
 from world import World
 
+pytestmark = pytest.mark.long
+
 ZONE = ZoneInfo("America/Chicago")
 CAMPAIGNS = ("appointment_reminder", "medication_reminder", "health_education")
 EVERY = bool(os.environ.get("REENGAGE_EVERY_MONTH"))

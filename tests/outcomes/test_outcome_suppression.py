@@ -21,6 +21,8 @@ from reengage.outcomes.suppression import SMALL, Part, choose, clear, is_clear
 from reengage.outcomes.telling import ALL, GRID, Due, Telling, Told, due
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+pytestmark = pytest.mark.long
+
 YEAR = 2026
 OVER = datetime(2027, 12, 31, tzinfo=UTC)
 EVERY = bool(os.environ.get("REENGAGE_EVERY_SEED"))

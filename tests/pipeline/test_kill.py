@@ -25,6 +25,8 @@ from reengage.pipeline.settle import settle
 from rooms import RoomProcess, Rooms, begin, halted
 from simulators.smtp import HostileRelay
 
+pytestmark = pytest.mark.long
+
 
 def by_state(practice: Practice, run: Run) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}

@@ -19,6 +19,8 @@ from reengage.pipeline.settle import settle, shred
 from simulators.smtp import HostileRelay
 from world import DAY, NOW
 
+pytestmark = pytest.mark.long
+
 CAMPAIGN = "appointment_reminder"
 
 

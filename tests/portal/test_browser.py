@@ -20,7 +20,7 @@ from reengage.sealing.factor import Factor, verifier
 from reengage.sealing.portal import Page, deposit
 from sealed import CANARY, PORTAL
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.long]
 
 
 def test_a_patient_reads_a_letter_says_how_to_be_written_to_and_leaves(

@@ -10,7 +10,7 @@ from reader import answer, heading, looks, needs_chromium, playwright
 from reengage.portal import pace
 from sealed import PORTAL
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.long]
 NEW = "by.browser@example.net"
 
 

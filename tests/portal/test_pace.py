@@ -11,6 +11,8 @@ from reengage.errors import ConfigurationError
 from reengage.portal import pace
 from reengage.portal.server import Address
 
+pytestmark = pytest.mark.long
+
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 FORM = {"stop": "chosen", "stop_campaigns": "health_education"}
 

@@ -25,6 +25,8 @@ from reengage.sources.csvfile import read_rows
 from reengage.sql import load_sql
 from sqlalchemy import create_engine, text
 
+pytestmark = pytest.mark.long
+
 DAY = date(2026, 1, 1)
 FILES = {f"{name}.csv" for name in sample._HEADERS}
 

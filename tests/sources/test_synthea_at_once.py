@@ -24,6 +24,8 @@ from reengage.sources import loading, synthea
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+pytestmark = pytest.mark.long
+
 # --- killed halfway ------------------------------------------------------------------------------
 
 KILLED = """

@@ -19,6 +19,8 @@ from sqlalchemy import create_engine
 
 from whole_run.conftest import House
 
+pytestmark = pytest.mark.long
+
 SLUG = "ledgered"
 ROOMS = ("preflight", "extract", "gate", "plan", "letter", "check_letters", "send", "settle")
 

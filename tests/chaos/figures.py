@@ -36,6 +36,7 @@ class Figures:
         befell = [what for one in played.tries for what in one.befell]
         self.events.update(what for what in befell if not what.endswith("later"))
         self.events["paused by the breaker, approved"] += played.pauses
+        self.events["stopped by the breaker, not answered on its day"] += played.stopped
         for limit in played.plan.rate:
             self.limits[limit] += 1
         self.events["clock jumped"] += sum(

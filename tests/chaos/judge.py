@@ -2,8 +2,9 @@
 
 duplicates   a letter that the relay took twice, or that was offered again although it may have
              been delivered
-lost         a letter that is not there any more, is still open when all is calm, or is called
-             sent and was never taken
+lost         a letter that is not there any more, is called sent and was never taken, or is still
+             open when all is calm, unless it waits: for its next try after the round's end, or for
+             the campaign's next run, where nobody answered on the day on which this one paused
 unknown      genuine only: the relay kept back its word, or a try was interrupted with this
              letter in its hands; at most one for each connection and interruption
 told         the reply that is recorded of a letter is the one that was given for it
@@ -90,10 +91,11 @@ def _left_their_place(played: Played) -> set[Any]:
     }
 
 
-def _is_planned(letter: dict[str, Any]) -> bool:
-    """Whether a relay put it off, and its next try is after the last of the round."""
+def _is_for_later(played: Played, letter: dict[str, Any]) -> bool:
+    """Whether a relay put it off until after the round's last task, or the run was stopped."""
     planned = letter["next_try_at"]
-    return letter["state"] == "deferred" and planned is not None and planned > END
+    put_off = planned is not None and planned > END
+    return letter["state"] == "deferred" and (put_off or played.stopped)
 
 
 def _of_a_letter(
@@ -105,7 +107,7 @@ def _of_a_letter(
     for number, one in enumerate(theirs[:-1]):
         if one.whole and (one.answer is None or one.answer < 400):
             yield f"offered again ({len(theirs) - number - 1} times) though it may have arrived"
-    if state in OPEN and not _is_planned(letter):
+    if state in OPEN and not _is_for_later(played, letter):
         yield "still open when all is calm"
     if state == "sent":
         told = (letter["evidence"] or {}).get("queue_id")
@@ -190,6 +192,8 @@ def _disclosures(played: Played) -> Iterator[str]:
         said.setdefault(str(row["letter"]), []).append(str(row["outcome"]))
     for letter in played.letters:
         outcomes = said.get(str(letter["letter_id"]), [])
+        if not outcomes and played.stopped and letter["state"] == "deferred":
+            continue  # no relay has heard of it
         if outcomes[-1:] != [letter["state"]]:
             yield f"letter {letter['letter_id']} is {letter['state']}, its records say {outcomes}"
         if set(outcomes[:-1]) - {"deferred"}:

@@ -35,6 +35,9 @@ class Played:
     tries: Sequence[Try]
     pauses: int
     """How often the run paused itself, and somebody had it go on."""
+    stopped: bool
+    """Whether a clock passed the run's day before somebody answered a pause: what is open then is
+    left to the campaign's next run."""
 
     def story(self) -> str:
         """What happened, for whoever looks into it."""
@@ -85,9 +88,11 @@ def played(site: Site, plan: Plan, directory: Path, *, disturbed: bool = True) -
             tries.join()
         run = resume(practice.settings, ready.campaign, ready.run_id)
         letters = practice.rows("SELECT * FROM letter WHERE rehearsal IS NULL ORDER BY letter_id")
+        stopped = bool(practice.rows("SELECT FROM pause WHERE decision = 'rejected'"))
         yield Played(
-            plan, practice, run, letters, relay.transactions, relay.faults, tries.all, pauses
-        )
+            plan, practice, run, letters, relay.transactions, relay.faults, tries.all, pauses,
+            stopped,
+        )  # fmt: skip
 
 
 def _is_to_be_cleared_again(one: Try, wave: int) -> bool:

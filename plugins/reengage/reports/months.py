@@ -55,9 +55,7 @@ def tells(found: Sequence[Funnel], told: Sequence[Told]) -> bool:
         else Sums(holdout=one.patients)
         for one in rows
     ]  # fmt: skip
-    return bool(found) and (
-        gives_away(days) or any(counts_again(days, whole, one) for one in sums)
-    )
+    return bool(found) and (gives_away(days) or any(counts_again(days, whole, one) for one in sums))
 
 
 def _days(visit: Visit, campaign: str, group: Group) -> list[Funnel | None]:

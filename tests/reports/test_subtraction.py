@@ -1,8 +1,8 @@
 """Whoever has every page that an Analyst may open, and a solver, finds no small count (PRV-27).
 
 The tables are those of the pages: of the days, and of the month that is told of them, in which
-nobody is followed a second time yet. What they show becomes equations, what they hide a number of at
-least 1, and the solver says between which numbers each count of 1 to 10 may lie.
+nobody is followed a second time yet. What they show becomes equations, what they hide a number of
+at least 1, and the solver says between which numbers each count of 1 to 10 may lie.
 """
 
 from __future__ import annotations

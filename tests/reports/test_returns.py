@@ -195,3 +195,56 @@ def test_the_command_line_prints_the_same_report(reports: Reports, many: Many) -
     first = next(one for one in printed["lines"] if one["slice"] == "all" and one["arm"] == "write")
     html = reports.get(f"/campaigns/{CAMPAIGN}?month=2025-04", "analyst").text
     assert f"{first['returned']:,} came back" in html
+
+
+def put_days(many: Many, *days: dict[str, Any]) -> None:
+    """Runs of the campaign in March, as they were kept: on each 100 written to, 50 held out."""
+    for number, said in enumerate(days, 1):
+        day = date(2025, 3, 1 + number)
+        states = said.get("states", {"sent": 100})
+        funnel = {
+            "campaign": CAMPAIGN, "as_of": day.isoformat(), "mode": "live", "finished": True,
+            "living": 9000, "inactive": 4000, "candidates": 150, "excluded": {}, "eligible": 150,
+            "held_out": 50, "states": states, "quality": {}, "seals": {"tls": states["sent"]},
+            "warnings": [],
+        }  # fmt: skip
+        many.execute(
+            "WITH made AS (INSERT INTO run (run_id, campaign, campaign_date, mode, dag_run_id,"
+            " campaign_sha256, vendor, baa_id, extracted_at, finished_at) VALUES"
+            " (gen_random_uuid(), :campaign, :day, 'live', :name, '', 'v', 'b', now(), now())"
+            " RETURNING run_id) INSERT INTO run_report (run_id, funnel, transport)"
+            " SELECT run_id, CAST(:funnel AS jsonb), '[]' FROM made",
+            campaign=CAMPAIGN, day=day, name=f"manual__{number}", funnel=json.dumps(funnel),
+        )  # fmt: skip
+
+
+HIDDEN_DAY = {"states": {"sent": 97, "refused": 3}}
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ([{}, HIDDEN_DAY], False),
+        ([HIDDEN_DAY] * 7, True),
+        ([{}, {"states": {"sent": 80, "unknown": 20}}], False),
+    ],
+    ids=["one day hidden", "days that hide each other", "a day that may change"],
+)
+def test_an_analyst_is_told_of_months_whose_days_give_nothing_away(
+    days: list[dict[str, Any]], told: bool, reports: Reports, many: Many
+) -> None:
+    """PRV-27; the officer, who sees small counts, is told of all."""
+    put_days(many, *days)
+    paths = [f"/campaigns/{CAMPAIGN}{of}?month=2025-{month}" for of in ("", "/export.csv")
+             for month in ("04", "05")]  # fmt: skip
+    pages = {who: [reports.get(path, who).text for path in paths] for who in ("analyst", "officer")}
+    said = "You are told nothing of January to March 2025"
+    assert (said in pages["analyst"][0]) is not told
+    assert said not in pages["officer"][0]
+    counts = (counted(many, "write")[0], *(counted(many, arm)[1] for arm in ("write", "holdout")))
+    for who, is_told in (("analyst", told), ("officer", True)):
+        for page in pages[who]:
+            found = [bool(re.search(rf"\b({n}|{n:,})\b", page)) for n in counts]
+            assert found == [is_told] * 3, who
+        assert ("percentage points" in pages[who][0]) is is_told
+        assert ("The curve is told once" not in pages[who][0]) is is_told

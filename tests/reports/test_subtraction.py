@@ -1,13 +1,14 @@
 """Whoever has every page that an Analyst may open, and a solver, finds no small count (PRV-27).
 
-The tables are those of the pages. What they show becomes equations, what they hide a number of at
-least 1, and the solver says between which numbers each count of 1 to 10 may lie.
+The tables are those of the pages: of the days, and of the month that is told of them, in which
+nobody is followed a second time yet. What they show becomes equations, what they hide a number of
+at least 1, and the solver says between which numbers each count of 1 to 10 may lie.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,8 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from reengage.outcomes.cells import HORIZONS, Cell
+from reengage.outcomes.summing import lines_of
+from reengage.outcomes.telling import ALL, Due, Telling, Told
 from reengage.report import Funnel
-from reengage.reports import campaign_tables, funnels, overview
+from reengage.reports import campaign_tables, funnels, months, overview
 from reengage.reports.cells import HIDDEN, is_small
 from reengage.reports.files import campaigns_of
 from reengage.reports.runs import RunRow
@@ -34,7 +38,9 @@ SUMS = {
     "eligible": ("held_out", "withheld", "refused", "tls", "smime"),
     "candidates": ("opted_out", "restriction", "held_out", "withheld", "refused", "tls", "smime"),
     "quality": ("restriction", "besides"),
+    "write": ("withheld", "refused", "tls", "smime"),
 }
+"""`write`: whom a campaign was to write to; a month is told of them."""
 NOUGHT = ("deferred", "unknown", "rehearsed", "pending")
 """An analyst is told a run when none of its letters are."""
 Day = Mapping[str, int]
@@ -151,7 +157,40 @@ def read(days: Sequence[Day]) -> Reader:
     for line in cells(overview.last_runs([CAMPAIGN], *last, False)):
         for name in ("candidates", "excluded", "eligible", "held_out", "sent", "refused"):
             reader.reads(line[name], name, len(days) - 1)
+    read_month(reader, days, whole)
     return reader
+
+
+def told_of(days: Sequence[Day]) -> list[Told]:
+    """What is told of the month: the days' follow-ups, of whom nobody has come back."""
+
+    def cells_of(*_: date) -> list[Cell]:
+        away = {"returned": 0, "booked": 0, "kept": 0}
+        some = (("write", "sent", True), ("write", "refused", False), ("write", "withheld", False),
+                ("holdout", "held_out", False))  # fmt: skip
+        return [
+            Cell(arm, ("en", "80+", "unknown", "none"), away, written, n)  # type: ignore[arg-type]
+            for arm, name, written in some
+            if (n := sum(value(counts, name) for counts in days))
+        ]
+
+    one = Telling(2025, date(2026, 1, 31), [], cells_of, lambda *_: {})
+    for horizon in HORIZONS:
+        one.tell(Due(datetime(2026, 1, 31, tzinfo=UTC), horizon, date(2026, 1, 1)))
+    return [row for row in one.new if row.slice == ALL]
+
+
+def read_month(reader: Reader, days: Sequence[Day], whole: Sequence[Funnel]) -> None:
+    """The month, where an Analyst is told of it."""
+    rows, numbers = told_of(days), range(len(days))
+    if months.tells(whole, rows):
+        return
+    for line in lines_of(rows):
+        names = {"mature": "held_out"}
+        if line.arm == "write":
+            names = {"mature": "write", "written": "sent"}
+        for column, name in names.items():
+            reader.reads(getattr(line, column), name, *numbers)
 
 
 def read_run(reader: Reader, number: int, shown: funnels.Shown) -> None:
@@ -187,6 +226,9 @@ def require_hidden(days: Sequence[Day]) -> None:
 @example([day(refused=3, tls=97), day(refused=20, tls=100), day(refused=20, tls=110)])
 @example([day(refused=3, held_out=20, tls=100), day(refused=4, tls=100)])
 @example([day(opted_out=11, restriction=60, besides=3, tls=500)])
+@example([day(refused=3, held_out=20, tls=100), day(held_out=30, tls=90)])
+@example([day(held_out=3, refused=2, tls=95), day(held_out=6, refused=2, tls=4), day(tls=90)])
+@example([day(opted_out=2, tls=90), day(opted_out=40, held_out=15, tls=90)])
 def test_no_small_count_is_worked_out_from_all_pages(days: list[Day]) -> None:
     require_hidden(days)
 
@@ -198,3 +240,35 @@ def test_the_solver_finds_what_a_naive_table_gives_away(monkeypatch: pytest.Monk
     monkeypatch.setattr(overview, "over_days", lambda counts, *, small: next(sums, 0))
     with pytest.raises(AssertionError, match="refused"):
         require_hidden(naive)
+
+
+ONE_HIDDEN = [day(refused=3, held_out=20, tls=100), day(held_out=30, tls=90)]
+MANY_HIDDEN = [day(refused=1 + number % 3, held_out=20, tls=100) for number in range(20)]
+
+
+def test_what_one_hidden_day_is_left_of_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the test above can fail of it: told all the same, the solver finds who was refused."""
+    assert months.tells([funnel(one, n) for n, one in enumerate(ONE_HIDDEN)], told_of(ONE_HIDDEN))
+    monkeypatch.setattr(months, "tells", lambda *_: False)
+    with pytest.raises(AssertionError, match="refused"):
+        require_hidden(ONE_HIDDEN)
+
+
+def test_many_hidden_days_hide_each_other_and_their_month_is_told() -> None:
+    whole = [funnel(one, number) for number, one in enumerate(MANY_HIDDEN)]
+    assert not months.tells(whole, told_of(MANY_HIDDEN))
+    reader = read(MANY_HIDDEN)
+    least, most = reader.span("refused", 0)
+    assert most - least >= 9
+
+
+def test_that_a_few_were_counted_on_two_days_is_not_told() -> None:
+    """Every day is shown whole: the month has three patients less than they have."""
+    days = [day(held_out=30, tls=90), day(held_out=40, tls=80)]
+    whole = [funnel(one, number) for number, one in enumerate(days)]
+    rows = told_of(days)
+    assert rows
+    assert not months.tells(whole, rows)
+    fewer = [replace(one, patients=one.patients - 3) for one in rows]
+    assert months.tells(whole, fewer)
+    assert not months.tells(whole, [replace(one, patients=one.patients - 20) for one in rows])

@@ -64,16 +64,22 @@ def publish(
     experiment, horizon = campaign.variants.experiment, campaign.variants.horizon_days
     first, second = sorted(campaign.variants.weights)
     blank = Reading(horizon, first, second)
-    groups = groups_of(told, experiment, (first, second), horizon)
-    reading = blank
-    if groups:
-        newest = max(one.told_on for pair in groups for one in pair)
-        reading = read(blank, [Block(a.patients, a.returned, b.patients, b.returned)
-                               for a, b in groups], newest)  # fmt: skip
+    reading = reading_of(blank, told, experiment)
     kept = _kept(connection, campaign.slug, experiment, day)
     reading = replace(reading, kept=kept)
     _write(connection, campaign.slug, day, experiment, reading)
     return reading
+
+
+def reading_of(blank: Reading, told: Sequence[Told], experiment: str) -> Reading:
+    """The reading of what was told, a block for each time; withheld where nothing was."""
+    variants = (blank.variant_a, blank.variant_b)
+    groups = groups_of(told, experiment, variants, blank.horizon_days)
+    if not groups:
+        return blank
+    newest = max(one.told_on for pair in groups for one in pair)
+    blocks = [Block(a.patients, a.returned, b.patients, b.returned) for a, b in groups]
+    return read(blank, blocks, newest)
 
 
 def groups_of(

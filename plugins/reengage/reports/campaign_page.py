@@ -15,7 +15,7 @@ from reengage.grounds import LONGEST_GROUND
 from reengage.pipeline import complaints, holds
 from reengage.pipeline.holds import Hold
 from reengage.reports import campaign_tables as tables
-from reengage.reports import exports, funnels, returns, returns_tables, runs
+from reengage.reports import exports, funnels, months, returns, returns_tables, runs
 from reengage.reports.asked import Asked
 from reengage.reports.files import campaigns_of
 from reengage.reports.problems import BadQueryError
@@ -98,7 +98,7 @@ def _outcomes(told: Told | None, horizon: int) -> dict[str, Any]:
         "told": told,
         "horizon": horizon,
         "answer": answer,
-        "spoken": returns_tables.spoken(answer),
+        "spoken": returns_tables.spoken(answer, told.left_out),
         "answer_chart": returns_tables.answer_chart(answer),
         "outcomes": [returns_tables.outcome_table(one) for one in told.reports],
         "effects": [returns_tables.effect_table(one) for one in told.reports if one.effects],
@@ -119,7 +119,7 @@ def campaign_export(visit: Visit, slug: str, asked: Asked, form: str) -> Respons
     by_run = {run_id: funnels.shown(one, small=small) for run_id, one in found.kept.items()}
     lines, said, when = [], [], ""
     if told := found.told:
-        answer = returns_tables.spoken(told.of_month(found.horizon))
+        answer = returns_tables.spoken(told.of_month(found.horizon), told.left_out)
         when, said = f"-{told.month.value}", [f"{answer.heading}.", *answer.sentences]
         lines = [returns_tables.outcome_table(one) for one in told.reports]
         lines += [returns_tables.effect_table(one) for one in told.reports if one.effects]
@@ -137,8 +137,9 @@ def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None 
     horizon = asked.number("days")
     now = visit.settings.now()
     today: date = now.astimezone(ZoneInfo(one.time_zone)).date()
+    left_out = months.left_out(visit, slug)
     with visit.reporting() as connection:
-        told = returns.read(connection, slug, today, month, horizon or HORIZON)
+        told = returns.read(connection, slug, today, month, horizon or HORIZON, left_out)
     if month is not None and told is None:
         raise BadQueryError("month: there is no report of that month; choose another")
     if told and horizon is not None and horizon not in told.horizons:

@@ -137,7 +137,7 @@ def _counted(visit: Visit, run_id: UUID) -> Counted | None:
         funnel = reported.counted(connection, home, run_id)
         if funnel is None:
             return None
-        return Counted(_funnel(funnel), reported.transport(connection, home, run_id))
+        return Counted(from_kept(funnel), reported.transport(connection, home, run_id))
 
 
 def kept(connection: Connection, run_ids: list[UUID], *, small: bool) -> dict[UUID, Funnel]:
@@ -155,9 +155,10 @@ def _kept(connection: Connection, run_ids: list[UUID]) -> dict[UUID, Counted]:
         text("SELECT run_id, funnel, transport FROM run_report WHERE run_id = ANY(:runs)"),
         {"runs": run_ids},
     )
-    return {row.run_id: Counted(_funnel(row.funnel), row.transport) for row in found}
+    return {row.run_id: Counted(from_kept(row.funnel), row.transport) for row in found}
 
 
-def _funnel(said: Mapping[str, Any]) -> Funnel:
+def from_kept(said: Mapping[str, Any]) -> Funnel:
+    """A funnel as `run_report` has it."""
     as_of = date.fromisoformat(said["as_of"])
     return funnel_of(SimpleNamespace(**{**said, "as_of": as_of, "seconds": {}}))

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from reengage.outcome_report import CampaignReport, read_report, reported_days
 from reengage.outcomes.intervals import Effect, effect, wilson
 from reengage.reports.cells import is_small
+from reengage.reports.months import Group, without
 
 ALL = "all"
 HORIZON = 30
@@ -80,6 +81,8 @@ class Told:
     """The newest of the month, a cohort each, the newest cohort first."""
     before: Sequence[CampaignReport]
     """The newest before the month."""
+    left_out: Sequence[Group] = ()
+    """Groups that the visitor is told nothing of."""
 
     def of_month(self, horizon: int) -> Answer:
         """Of the patients whose horizon ended in the month."""
@@ -117,20 +120,26 @@ def candidates(months: Sequence[Month], asked: str | None, today: date) -> list[
 
 
 def read(
-    connection: Connection, slug: str, today: date, asked: str | None, horizon: int
+    connection: Connection,
+    slug: str,
+    today: date,
+    asked: str | None,
+    horizon: int,
+    left_out: Sequence[Group] = (),
 ) -> Told | None:
     """What is told of a campaign in a month; None where there is no report of it.
 
-    Where no month is asked for, the last that tells something new.
+    Where no month is asked for, the last that tells something new. `left_out`: groups of which
+    nothing is told (`months.left_out`).
     """
     months = months_of([day for _, day in reported_days(connection, slug)], today)
     found = None
     for month in candidates(months, asked, today):
-        told = Told(
-            months, month,
-            read_report(connection, slug, month.last_report),
-            read_report(connection, slug, month.first - timedelta(days=1)),
-        )  # fmt: skip
+        now, before = (
+            [without(connection, one, left_out) for one in read_report(connection, slug, day)]
+            for day in (month.last_report, month.first - timedelta(days=1))
+        )
+        told = Told(months, month, now, before, left_out)
         if told.of_month(horizon).word not in ("nobody", "withheld"):
             return told
         found = found or told

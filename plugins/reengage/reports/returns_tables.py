@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from markupsafe import Markup
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from reengage.outcome_report import CampaignReport, EffectLine, Experiment
 from reengage.reports import charts
 from reengage.reports.cells import HIDDEN
+from reengage.reports.months import Group
 from reengage.reports.returns import ALL, Answer, Share, Told, Word
 from reengage.reports.tables import Badge, Table, Tone, table
 
@@ -44,8 +46,8 @@ class Spoken:
     sentences: Sequence[str]
 
 
-def spoken(answer: Answer) -> Spoken:
-    """The answer: what came out, and how sure it is."""
+def spoken(answer: Answer, left_out: Sequence[Group] = ()) -> Spoken:
+    """The answer: what came out, how sure it is, and which groups of months it leaves out."""
     heading, tone = _HEADINGS[answer.word]
     days = answer.horizon
     said = []
@@ -59,7 +61,19 @@ def spoken(answer: Answer) -> Spoken:
         one = answer.holdout
         said.append(f"Of {one.of:,} held out, {one.returned:,} came back: {_rate(one)}.")
     said += _sure(answer)
+    if left_out:
+        said.append(
+            f"You are told nothing of {', '.join(map(_named, left_out))}: whoever subtracts the"
+            " days that you are shown would find a count of 1 to 10 patients."
+        )
     return Spoken(heading, tone, said)
+
+
+def _named(group: Group) -> str:
+    first, last = group[0], group[1] - timedelta(days=1)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first:%B %Y}"
+    return f"{first:%B} to {last:%B %Y}"
 
 
 def _rate(one: Share) -> str:

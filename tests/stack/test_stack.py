@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
 from uuid import uuid4
 
 import pytest
@@ -268,7 +269,9 @@ def _wait_for_the_end(stack: Stack, dag: str, dag_run_id: str) -> None:
     def is_over() -> bool:
         try:
             return stack.client.run_state(dag, dag_run_id) not in ("queued", "running")
-        except TimeoutError:
+        except HTTPError:
+            raise
+        except (TimeoutError, URLError):
             return False
 
     wait_until(is_over, seconds=RUN_SECONDS, what=f"the end of a run of {dag}", every=2)

@@ -9,6 +9,7 @@ drill.until_the_backup(); drill.after_it(); drill.lose(); drill.restore()
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ class Drill:
         said = io.StringIO()
         with redirect_stdout(said), redirect_stderr(said):
             assert main(list(arguments)) == status, said.getvalue()
-        self.tell(f"$ python -m reengage {' '.join(arguments)}")
+        self.tell(f"$ python -m reengage {shlex.join(arguments)}")
         for line in said.getvalue().splitlines():
             self.tell(line)
         return said.getvalue()

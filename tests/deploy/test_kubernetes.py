@@ -7,15 +7,19 @@ schemas are those of the kubernetes-validate package. `make test-kubernetes` fet
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from reengage.cli.main import parser
 from reengage.settings import HOME
 
 FILES = HOME / "deploy" / "kubernetes"
@@ -24,7 +28,14 @@ MANIFESTS = sorted(path for path in FILES.glob("*.yaml")
 VERSION = "1.34"
 CHART = os.environ.get("REENGAGE_CHART", "")
 SECRETS = {"reengage-metadata", "reengage-migrate", "reengage-accounts", "reengage-fernet",
-           "reengage-api", "reengage-jwt", "reengage-pages"}  # fmt: skip
+           "reengage-api", "reengage-jwt", "reengage-pages", "reengage-backup"}  # fmt: skip
+PLACEHOLDERS = {
+    '{{ template "pod_template_image" . }}': "REGISTRY/reengage:0.1.0",
+    '{{ include "worker.kubernetes.serviceAccountName" . }}': "reengage-worker",
+    '{{ include "airflow_config" . }}': "reengage-config",
+}
+"""What the chart puts in, and what stands for it where there is no chart."""
+BACKUP_ONLY = {"reengage-dumps", "reengage-key-copy"}
 
 
 def documents(text: str) -> list[dict[str, Any]]:
@@ -33,6 +44,14 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 def manifests() -> list[dict[str, Any]]:
     return [one for path in MANIFESTS for one in documents(path.read_text(encoding="utf-8"))]
+
+
+def task_pod() -> dict[str, Any]:
+    """The template of a task's pod, without the chart."""
+    text = (FILES / "pod-template.yaml").read_text(encoding="utf-8")
+    for one, value in PLACEHOLDERS.items():
+        text = text.replace(one, value)
+    return dict(yaml.safe_load(text))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +93,11 @@ def secrets_of(spec: dict[str, Any]) -> set[str]:
     return set(re.findall(r"'(?:secretName|name)': '(reengage-[a-z-]+)'", str(spec)))
 
 
+def claims_of(spec: dict[str, Any]) -> set[str]:
+    return {one["persistentVolumeClaim"]["claimName"] for one in spec["volumes"]
+            if "persistentVolumeClaim" in one}  # fmt: skip
+
+
 def check_pods(found: list[dict[str, Any]]) -> None:
     for name, spec in pods(found):
         security = spec["securityContext"]
@@ -97,13 +121,109 @@ def check_schema(found: list[dict[str, Any]]) -> None:
 
 
 def test_our_pods_are_neither_root_nor_able_to_become_it_and_have_a_limit() -> None:
-    found = manifests()
+    found = [*manifests(), task_pod()]
     check_pods(found)
-    assert len(list(pods(found))) == 3
+    assert len(list(pods(found))) == 5
 
 
 def test_our_manifests_are_what_kubernetes_takes() -> None:
-    check_schema(manifests())
+    check_schema([*manifests(), task_pod()])
+
+
+def test_a_volume_keeps_the_modes_of_a_keyring_that_is_there() -> None:
+    """Kubernetes gives every file to the group at each mount unless it is told not to."""
+    values = yaml.safe_load((FILES / "values.yaml").read_text(encoding="utf-8"))
+    security = [spec["securityContext"] for _, spec in pods([*manifests(), task_pod()])]
+    for one in (*security, values["securityContexts"]["pod"]):
+        assert one["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
+def test_every_claim_is_made_and_every_pod_has_a_way_out_of_its_own() -> None:
+    found = manifests()
+    made = {one["metadata"]["name"] for one in found if one["kind"] == "PersistentVolumeClaim"}
+    for name, spec in pods([*found, task_pod()]):
+        assert claims_of(spec) <= made, name
+    allowed = [
+        one["spec"]["podSelector"].get("matchLabels", {}) for one in found
+        if one["kind"] == "NetworkPolicy" and one["spec"].get("egress")
+    ]  # fmt: skip
+    for one in found:
+        if one["kind"] in ("Deployment", "Job", "CronJob"):
+            spec = one["spec"] if one["kind"] != "CronJob" else one["spec"]["jobTemplate"]["spec"]
+            labels = spec["template"]["metadata"]["labels"].items()
+            assert [way for way in allowed if way and way.items() <= labels], one["metadata"]
+
+
+# --- backup and restore ---
+
+
+def backup() -> dict[str, Any]:
+    return next(one for one in manifests() if one["metadata"]["name"] == "reengage-backup"
+                and one["kind"] == "CronJob")  # fmt: skip
+
+
+def test_dumps_and_keys_go_to_two_places_that_no_other_pod_sees() -> None:
+    """SEC-14. Whoever runs one of the two storage systems opens nothing."""
+    found = manifests()
+    classes = {
+        one["metadata"]["name"]: one["spec"]["storageClassName"]
+        for one in found if one["kind"] == "PersistentVolumeClaim"
+    }  # fmt: skip
+    others = {where for name, where in classes.items() if name not in BACKUP_ONLY}
+    apart = {classes[name] for name in BACKUP_ONLY}
+    assert len(apart) == len(BACKUP_ONLY)
+    assert apart & others == set()
+    for name, spec in pods([*found, task_pod()]):
+        assert (claims_of(spec) & BACKUP_ONLY == set()) == (name != "reengage-backup"), name
+        assert ("reengage-backup" in secrets_of(spec)) == (name == "reengage-backup"), name
+
+
+def test_the_backup_runs_by_itself_and_copies_all_that_a_restore_wants() -> None:
+    [container] = backup()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    options = parser().parse_args(container["args"])
+    mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    # Not the volumes' own roots, whose mode is the storage's: both are made 0700.
+    assert str(options.to.parent) == mounts["dumps"]
+    assert str(options.keys.parent) == mounts["key-copy"]
+    settings = {one["name"]: one["value"] for one in container["env"]}
+    ours = {one["name"]: one["value"] for one in task_pod()["spec"]["containers"][0]["env"]}
+    for name, where in {"KEYRING": "keys", "JOURNAL": "journal", "CHECKPOINTS": "checkpoints",
+                        "ARCHIVE": "archive"}.items():  # fmt: skip
+        assert settings[f"REENGAGE_{name}"].startswith(mounts[where])
+        assert settings[f"REENGAGE_{name}"] == ours[f"REENGAGE_{name}"]
+
+
+def test_a_command_by_hand_is_a_job_of_the_backups_pod(tmp_path: Path) -> None:
+    """The page's own shell function, with a kubectl that keeps what it is given."""
+    if not shutil.which("jq"):
+        pytest.skip("takes jq, as the page does")
+    readme = (FILES / "README.md").read_text(encoding="utf-8")
+    function = re.search(r"^```sh\n(reengage\(\) \{.*?^\})\n```", readme, re.M | re.S)
+    assert function
+    job = {"kind": "Job", "apiVersion": "batch/v1", "metadata": {"name": "reengage-restore-1"},
+           "spec": backup()["spec"]["jobTemplate"]["spec"]}  # fmt: skip
+    (tmp_path / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    (tmp_path / "kubectl").write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        f'*"create -f -") cat > {tmp_path}/created.json;;\n'
+        f'*"create job reengage-"*"--from=cronjob/reengage-backup "*) cat {tmp_path}/job.json;;\n'
+        "*) exit 1;;\nesac\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "kubectl").chmod(0o700)
+    commands = re.findall(r"`reengage ((?:restore|ledger|unknown|campaign) [^`]+)`", readme)
+    assert len(commands) == 4
+    for command in commands:
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", f"{function[1]}\nreengage {command}"], check=True,
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True,
+        )  # fmt: skip
+        created = json.loads((tmp_path / "created.json").read_text(encoding="utf-8"))
+        [container] = created["spec"]["template"]["spec"]["containers"]
+        asked = shlex.split(command)
+        assert container["args"] == asked
+        assert parser().parse_args(asked)
+        check_pods([created])
 
 
 def test_no_file_holds_a_secret_or_a_way_without_tls() -> None:

@@ -43,7 +43,9 @@ CAMPAIGN = "appointment_reminder"
 SQL = Path(__file__).parent / "sql" / "readers.sql"
 EARLY_LETTERS = 5_000
 Room = Literal["write_letters", "send"]
-_FORK = get_context("fork")
+_FORK = get_context("forkserver")
+_FORK.set_forkserver_preload(["great_expectations", __name__])
+"""Not from this process: it has planned the mailing, and its memory would be each worker's."""
 
 
 @dataclass(frozen=True)

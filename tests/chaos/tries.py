@@ -44,6 +44,8 @@ class Try:
     """What came about while it lived: kill, stop, cut, restart, crash, backend, hang."""
     ended: tuple[str, str] = ("", "")
     reached: Counter[str] = field(default_factory=Counter)
+    thawed: threading.Event = field(default_factory=threading.Event, repr=False)
+    """Set when it goes on after a freeze. Until then it does not hang: its retry takes its time."""
 
     @property
     def pid(self) -> int:
@@ -120,9 +122,9 @@ class Tries:
     def _join(self, one: Try) -> None:
         if one.ended[0]:
             return
-        if "stop" in one.befell:
-            one.process.join(GRACE_SECONDS)
-        else:
+        one.process.join(GRACE_SECONDS if "stop" in one.befell else SECONDS)
+        if "freeze" in one.befell and one.alive:
+            one.thawed.wait(SECONDS)
             one.process.join(SECONDS)
         if one.process.exitcode is None:
             one.befell.append("hang" if "stop" not in one.befell else "kill")
@@ -199,6 +201,7 @@ class Tries:
             self._join(self.start(one.wave, one.chunk))
             with suppress(ProcessLookupError):  # it had ended just before
                 os.kill(one.pid, signal.SIGCONT)
+            one.thawed.set()
 
         if fate.holds:
             retry()

@@ -285,7 +285,15 @@ def planned(base: Path, letters: int, trust: Path, port: int) -> Iterator[Mailin
         run.store.dispose()
         run.warehouse.dispose()
         pid = (base / "pg" / "postmaster.pid").read_text(encoding="ascii").splitlines()[0]
+        _have_imported()
         yield Mailing(server, int(pid), settings, run.run_id, chunks)
+
+
+def _have_imported() -> None:
+    """The workers' server makes its imports at its first worker; nothing is timed meanwhile."""
+    first = _FORK.Process(target=int)
+    first.start()
+    first.join()
 
 
 def _fill(url: str, patients: int) -> None:

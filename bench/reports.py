@@ -122,6 +122,7 @@ def _pages() -> dict[str, tuple[str, str]]:
         "overview": ("/", "Analyst"),
         "overview, officer": ("/", "Compliance Officer"),
         "campaign": (f"/campaigns/{CAMPAIGN}", "Analyst"),
+        "campaign, officer": (f"/campaigns/{CAMPAIGN}", "Compliance Officer"),
         "run": (run, "Data Engineer"),
         "compliance": ("/compliance", "Compliance Officer"),
         "ledger": ("/compliance/ledger", "Compliance Officer"),

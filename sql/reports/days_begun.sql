@@ -12,7 +12,8 @@ SELECT * FROM (
     FROM run AS r
     LEFT JOIN LATERAL (
         SELECT CAST(f.begins_at AT TIME ZONE 'UTC' AS date) AS day
-        FROM follow_up AS f WHERE f.run_id = r.run_id LIMIT 1
+        FROM follow_up AS f WHERE f.run_id = r.run_id
+        ORDER BY f.part LIMIT 1 -- by its index; without an order all follow-ups are read for one
     ) AS begun ON true
     LEFT JOIN run_report AS k ON k.run_id = r.run_id
     WHERE r.campaign = :campaign AND r.mode = 'live' AND r.extracted_at IS NOT NULL

@@ -27,6 +27,8 @@ from reengage.sql import load_sql
 
 Group = tuple[date, date]
 """First day of its first month, and of the month after its last."""
+Begun = tuple[date, Funnel | None]
+"""A day on which follow-ups began, and its funnel; None = that may change."""
 
 
 def left_out(visit: Visit, campaign: str) -> list[Group]:
@@ -36,10 +38,14 @@ def left_out(visit: Visit, campaign: str) -> list[Group]:
     with visit.reporting() as connection:
         told = read_told(connection, campaign, date.max)
     groups = sorted({(one.began, one.ended) for one in told if one.slice == ALL})
-    return [group for group in groups if _is_left_out(_days(visit, campaign, group), told, group)]
+    if not groups:
+        return []
+    days = _days(visit, campaign, (groups[0][0], max(ended for _, ended in groups)))
+    return [group for group in groups if _is_left_out(days, told, group)]
 
 
-def _is_left_out(found: Sequence[Funnel | None], told: Sequence[Told], group: Group) -> bool:
+def _is_left_out(days: Sequence[Begun], told: Sequence[Told], group: Group) -> bool:
+    found = [funnel for day, funnel in days if group[0] <= day < group[1]]
     known = [one for one in found if one is not None and funnels.is_final(one)]
     if len(known) < len(found):
         return True  # what is hidden now and shown later must be hidden by its own rule
@@ -58,20 +64,20 @@ def tells(found: Sequence[Funnel], told: Sequence[Told]) -> bool:
     return bool(found) and (gives_away(days) or any(counts_again(days, whole, one) for one in sums))
 
 
-def _days(visit: Visit, campaign: str, group: Group) -> list[Funnel | None]:
-    """Funnels of the days on which the group's follow-ups began; None = it may change."""
+def _days(visit: Visit, campaign: str, span: Group) -> list[Begun]:
+    """The days within the span on which follow-ups began."""
     with visit.reading() as connection:
         found = connection.execute(
             text(load_sql(visit.settings.home, "reports/days_begun.sql")),
-            {"campaign": campaign, "since": group[0], "before": group[1]},
+            {"campaign": campaign, "since": span[0], "before": span[1]},
         ).all()
-    days: list[Funnel | None] = []
+    days: list[Begun] = []
     for row in found:
         if row.funnel is not None:
-            days.append(funnels.from_kept(row.funnel))
+            days.append((row.began, funnels.from_kept(row.funnel)))
         else:
             counted = funnels.counted(visit, row.run_id) if row.finished else None
-            days.append(counted.funnel if counted else None)
+            days.append((row.began, counted.funnel if counted else None))
     return days
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import html
 import shutil
+import sys
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reengage.errors import LetterError
 from reengage.practice import load_practice
-from reengage.templates import Rendered, check_template, load_template
+from reengage.templates import Rendered, _compiled, check_template, load_template
 
 HOME = Path(__file__).parents[1]
 PRACTICE = load_practice(HOME / "practice.yaml")
@@ -204,3 +206,22 @@ def test_the_digest_covers_every_file_and_an_edit_shows_at_once(tmp_path: Path, 
 def test_unchanged_content_is_compiled_once() -> None:
     first = load_template(HOME, "medication_reminder", "en")
     assert load_template(HOME, "medication_reminder", "en") is first
+
+
+def test_no_python_runs_within_the_compiler_which_would_swallow_what_a_signal_raises() -> None:
+    within, called = False, []
+
+    def heard(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal within
+        if getattr(argument, "__name__", None) == "mjml2html":
+            within = event == "c_call"
+        elif within and event == "call":
+            called.append(frame.f_code.co_qualname)
+
+    _compiled.cache_clear()
+    sys.setprofile(heard)
+    try:
+        load_template(HOME, "appointment_reminder", "en")
+    finally:
+        sys.setprofile(None)
+    assert called == []

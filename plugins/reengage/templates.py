@@ -174,16 +174,14 @@ def _compiled(source: _Source) -> Template:
 def _html(source: _Source) -> str:
     from mjml import mjml2html  # compiled code, needed only where letters are made
 
-    def included(path: str) -> str:
-        return source.files[path]
-
     body = f"{source.name}/body.mjml"
     try:
         html = mjml2html(
             source.files[body],
             disable_comments=True,
             fonts={},  # its default is a list of remote ones
-            include_loader=included,
+            # No Python: what a signal raised there, the compiler would take for a missing file.
+            include_loader=dict(source.files).__getitem__,
         )
     except ValueError as error:
         raise ConfigurationError(f"templates/{body} does not compile: {error}") from None

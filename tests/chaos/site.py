@@ -102,7 +102,7 @@ class Site:
 
     def cut(self, pid: int) -> bool:
         """End the sessions that a process has in the store; whether there was one."""
-        with suppress(DBAPIError):
+        try:
             return bool(
                 self.admin(
                     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -110,7 +110,8 @@ class Site:
                     name=f"reengage {pid}",
                 )
             )
-        return False
+        except DBAPIError:  # the server is being disturbed: every session ends, theirs and this
+            return True
 
     def disturb(self, how: str, pid: int) -> None:
         """Restart the server (`restart`), crash it (`crash`), or kill the process of its that

@@ -118,6 +118,8 @@ class Tries:
             self._workers.pop().join(SECONDS)
         for one in self.all:
             self._join(one)
+        with self.site.lock:  # the relay's own threads disturb the server, too, and may be at it
+            pass
 
     def _join(self, one: Try) -> None:
         if one.ended[0]:
@@ -166,13 +168,11 @@ class Tries:
         if not one.alive:
             return
         if fate.action in OF_THE_STORE:
-            living = [other for other in self.all if other.alive]
-            dead = [other for other in self.all if not other.alive]
+            dead = {other.tag for other in self.all if other.process.exitcode is not None}
             self.site.disturb(fate.action, one.pid)
-            for other in living:
-                other.befell.append(fate.action)
-            for other in dead:  # what it held may have waited for its retry
-                other.befell.append(f"{fate.action} later")
+            for other in self.all:  # the rest were at work, or about to begin
+                later = other.tag in dead  # what it held may have waited for its retry
+                other.befell.append(f"{fate.action} later" if later else fate.action)
         elif fate.action == "kill":
             os.kill(one.pid, signal.SIGKILL)
             assert wait([one.process.sentinel], SECONDS)

@@ -181,7 +181,7 @@ def _html(source: _Source) -> str:
             disable_comments=True,
             fonts={},  # its default is a list of remote ones
             # No Python: what a signal raised there, the compiler would take for a missing file.
-            include_loader=dict(source.files).__getitem__,
+            include_loader=dict(source.files).__getitem__,  # type: ignore[arg-type]
         )
     except ValueError as error:
         raise ConfigurationError(f"templates/{body} does not compile: {error}") from None

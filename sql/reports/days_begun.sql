@@ -2,7 +2,7 @@
 -- what an Analyst is shown of the day. `began` is the day (UTC) on which the first of them began; where
 -- none did, the campaign's own day. `funnel` is what was kept of the run, null = nothing.
 -- Parameters: campaign, since, before (days, the second exclusive).
-SELECT * FROM (
+SELECT run_id, began, finished, funnel FROM (
     SELECT DISTINCT ON (r.campaign_date)
         r.run_id,
         coalesce(min(begun.day) OVER same, r.campaign_date) AS began,

@@ -193,7 +193,7 @@ def _message_id(content: bytes) -> str:
     return content.partition(b"\r\nMessage-ID: ")[2].partition(b"\r\n")[0].decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     base = tmp_path_factory.mktemp("house")
     layout = Layout(copy_home(HOME, base / "home"))

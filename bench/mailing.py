@@ -43,8 +43,8 @@ CAMPAIGN = "appointment_reminder"
 SQL = Path(__file__).parent / "sql" / "readers.sql"
 EARLY_LETTERS = 5_000
 Room = Literal["write_letters", "send"]
-_FORK = get_context("forkserver")
-_FORK.set_forkserver_preload(["great_expectations", __name__])
+_CONTEXT = get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["great_expectations", __name__])
 """Not from this process: it has planned the mailing, and its memory would be each worker's."""
 
 
@@ -180,9 +180,9 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        self._pipe, theirs = _FORK.Pipe(duplex=False)
+        self._pipe, theirs = _CONTEXT.Pipe(duplex=False)
         arguments = (self._mailing, self._room, self._share[self._done :], theirs)
-        self.process: BaseProcess = _FORK.Process(target=_work, args=arguments)
+        self.process: BaseProcess = _CONTEXT.Process(target=_work, args=arguments)
         self.process.start()
         theirs.close()
 
@@ -291,7 +291,7 @@ def planned(base: Path, letters: int, trust: Path, port: int) -> Iterator[Mailin
 
 def _have_imported() -> None:
     """The workers' server makes its imports at its first worker; nothing is timed meanwhile."""
-    first = _FORK.Process(target=int)
+    first = _CONTEXT.Process(target=int)
     first.start()
     first.join()
 

@@ -209,13 +209,13 @@ def test_unchanged_content_is_compiled_once() -> None:
 
 
 def test_no_python_runs_within_the_compiler_which_would_swallow_what_a_signal_raises() -> None:
-    within, called = False, []
+    within: list[str] = []
+    called: list[str] = []
 
     def heard(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal within
         if getattr(argument, "__name__", None) == "mjml2html":
-            within = event == "c_call"
-        elif within and event == "call":
+            within.append(event)
+        elif within[-1:] == ["c_call"] and event == "call":
             called.append(frame.f_code.co_qualname)
 
     _compiled.cache_clear()
@@ -224,4 +224,5 @@ def test_no_python_runs_within_the_compiler_which_would_swallow_what_a_signal_ra
         load_template(HOME, "appointment_reminder", "en")
     finally:
         sys.setprofile(None)
+    assert within == ["c_call", "c_return"]
     assert called == []

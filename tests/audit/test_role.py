@@ -27,8 +27,14 @@ def tasks(server: postgres.Postgres, engine: Engine) -> Engine:
 def test_it_adds_and_makes_a_months_partition(accounts: Accounts, tasks: Engine) -> None:
     record = access(actor="olga", action="opened", of="report")
     with tasks.begin() as connection:
+        begin = connection.execute(text("SELECT count(*) FROM ledger_entry")).scalar_one()
         append(connection, accounts.keyring, [record, record])
         connection.execute(text("SELECT ensure_decision_month(:day)"), {"day": date(2031, 5, 4)})
+    with tasks.connect() as connection:
+        counted = connection.execute(text("SELECT count(*) FROM ledger_entry")).scalar_one()
+        made = connection.execute(text("SELECT to_regclass('decision_2031_05')")).scalar_one()
+    assert counted == begin + 2
+    assert made is not None
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,12 @@ FALSIFIED: dict[str, Callable[[Played], Played]] = {
 }
 
 
+def test_a_stopped_run_leaves_deferred_letters_to_the_next_and_no_others(quiet: Played) -> None:
+    stopped = replace(quiet, stopped=True)
+    assert "still open" not in "\n".join(judge(_first(stopped, state="deferred")))
+    assert "still open" in "\n".join(judge(_first(stopped, state="composed")))
+
+
 @pytest.mark.parametrize("what", FALSIFIED)
 def test_the_judge_finds_what_is_falsified(what: str, quiet: Played) -> None:
     found = "\n".join(judge(FALSIFIED[what](quiet)))

@@ -84,15 +84,17 @@ def _days(visit: Visit, campaign: str, span: Group) -> list[Begun]:
 def without(
     connection: Connection, report: CampaignReport, groups: Sequence[Group]
 ) -> CampaignReport:
-    """The report as if nothing had been told of these groups; as it is where it has none of them.
+    """The report as if nothing had been told of these groups; itself where there are none.
 
     It has no curve then: a share of everybody says how many everybody is.
     """
+    if not groups:
+        return report
     told = read_told(connection, report.campaign, report.as_of)
     kept = [one for one in told if not _touches(one, groups)]
-    experiment = report.experiment and _experiment(report.experiment, kept)
     if len(kept) == len(told):
         return report
+    experiment = report.experiment and _experiment(report.experiment, kept)
     mine = [one for one in kept if one.cohort == report.cohort]
     if len(mine) == len([one for one in told if one.cohort == report.cohort]):
         return replace(report, experiment=experiment)

@@ -64,7 +64,7 @@ def spoken(answer: Answer, left_out: Sequence[Group] = ()) -> Spoken:
     if left_out:
         said.append(
             f"You are told nothing of {', '.join(map(_named, left_out))}: whoever subtracts the"
-            " days that you are shown would find a count of 1 to 10 patients."
+            " days that you are shown would find a count of 1 to 10 patients, or could later."
         )
     return Spoken(heading, tone, said)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
@@ -95,10 +96,10 @@ def test_a_letter_parses_has_both_parts_and_only_its_campaigns_fields(
     """PRV-20, EML-01, EML-02."""
     patient = {**CANARIES["patient"], "language": language}
     booked = {} if campaign != "health_education" else {"appointment": None}
-    practice.world.patient("zq1", **{**CANARIES, "patient": patient, **booked})
+    practice.world.patient("zqpatient", **{**CANARIES, "patient": patient, **booked})
     run = due(practice, campaign)
     assert write_letters(run, ALL) == 1
-    message = found(practice, run)["zq1"]
+    message = found(practice, run)["zqpatient"]
     assert [part.defects for part in message.walk()] == [[], [], []]
     parts = contents(message)
     assert set(parts) == {"text/plain", "text/html"}
@@ -108,11 +109,17 @@ def test_a_letter_parses_has_both_parts_and_only_its_campaigns_fields(
         plain = plain.replace("\N{NO-BREAK SPACE}", " ")
         assert [value for value in shown if value not in plain] == []
         absent = [value for value in PHI if not any(value in one for one in shown)]
-        assert [value for value in absent if value in content] == []
+        assert _held(absent, content) == []
     # Of the patient no header holds anything but the address in To.
     assert message["To"] == "zq.mailbox@example.org"
     others = "\n".join(f"{n}: {v}" for n, v in message.items() if n != "To")
-    assert [value for value in (*PHI, "zq.mailbox", "zq1") if value in others] == []
+    assert _held([*PHI, "zq.mailbox", "zqpatient"], others) == []
+
+
+def _held(values: list[str], content: str) -> list[str]:
+    """The values that the content holds; digits as a word only, as a boundary's are random."""
+    edges = {value: r"\b" if value.isdigit() else "" for value in values}
+    return [v for v, edge in edges.items() if re.search(f"{edge}{re.escape(v)}{edge}", content)]
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_qp
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from quopri import decodestring
+from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
 from daily import Practice, dry_practice
@@ -19,7 +21,8 @@ from reengage.errors import GateError, StoreError
 from reengage.pipeline import check_letters as checking
 from reengage.pipeline.addressed import Addressed
 from reengage.pipeline.check_letters import check_letters, filled_in
-from reengage.pipeline.composing import BLANK, identity_of
+from reengage.pipeline.composing import BLANK, Wording, identity_of
+from reengage.pipeline.outbox import Draft
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
@@ -327,6 +330,20 @@ def test_frames_before_a_bad_one_stay_checked(
     assert letters.checked() == 1
     letters.restore()
     assert check_letters(letters.run, CHUNK) == 3
+
+
+def test_one_letter_is_open_at_a_time(letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame holds what was found of its letters: memory does not grow with the chunk."""
+    opened: list[ReferenceType[Draft]] = []
+    seen = checking.facts
+
+    def watched(run: Run, draft: Draft, words: Mapping[str, Wording]) -> dict[str, Any]:
+        assert [one for one in opened if one() is not None] == []
+        opened.append(ref(draft))
+        return seen(run, draft, words)
+
+    monkeypatch.setattr(checking, "facts", watched)
+    assert check_letters(letters.run, CHUNK) == len(opened) == 3
 
 
 # --- sound letters that look odd ---

@@ -30,7 +30,7 @@ from reengage.pipeline.run import Run
 from reengage.pipeline.trail import complete, ending
 
 FRAME_LETTERS = 5000
-"""Letters looked at together: memory stays the same however large the chunk."""
+"""Letters judged together, by what was found of each: memory does not grow with the chunk."""
 
 # Differ between any two letters and are checked by themselves, or by their own standard.
 _VARYING = frozenset({"to", "date", "dkim-signature"})
@@ -48,15 +48,17 @@ def check_letters(run: Run, chunk: Chunk) -> int:
     checked = 0
     said: list[dict[str, Any]] = []
     with run.store.connect() as connection:
-        while drafts := outbox.drafts(connection, run, chunk["number"], FRAME_LETTERS):
-            frame = pd.DataFrame([facts(run, draft, words) for draft in drafts])
-            verdicts = checks.check_frame(suite, frame)
+        while found := {
+            draft.letter_id: facts(run, draft, words)
+            for draft in outbox.drafts(connection, run, chunk["number"], FRAME_LETTERS)
+        }:
+            verdicts = checks.check_frame(suite, pd.DataFrame([*found.values()]))
             said = [{"suite": suite.name, **asdict(verdict)} for verdict in verdicts]
             with ending(connection, run, said):
                 checks.require(suite.name, verdicts)
-            outbox.mark_checked(connection, drafts)
-            checked += len(drafts)
-            if len(drafts) == FRAME_LETTERS:  # the last frame commits with the task's end
+            outbox.mark_checked(connection, list(found))
+            checked += len(found)
+            if len(found) == FRAME_LETTERS:  # the last frame commits with the task's end
                 connection.commit()
         complete(connection, run, rows={"letters": checked}, verdicts=said)
         connection.commit()

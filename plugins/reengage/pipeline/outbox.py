@@ -14,7 +14,7 @@ store's incarnation (attempts.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,8 +68,11 @@ def clock(connection: Connection) -> datetime:
     return instant
 
 
-def drafts(connection: Connection, run: Run, chunk: int, limit: int) -> list[Draft]:
-    """Up to `limit` letters of the chunk that wait for their check."""
+def drafts(connection: Connection, run: Run, chunk: int, limit: int) -> Iterator[Draft]:
+    """Up to `limit` letters of the chunk that wait for their check, opened as they are asked for.
+
+    They come through a cursor of the caller's transaction: memory holds a batch of them, sealed.
+    """
     found = connection.execute(
         text(
             "SELECT letter_id, run_id, campaign, patient, period, sealed FROM letter"
@@ -77,19 +80,21 @@ def drafts(connection: Connection, run: Run, chunk: int, limit: int) -> list[Dra
             " AND state = 'composed' AND checked_at IS NULL ORDER BY letter_id LIMIT :limit"
         ),
         {"run_id": run.run_id, "chunk": chunk, "limit": limit},
-    ).all()
+        execution_options={"yield_per": BATCH},
+    )
     keys: _Keys = {}
-    return [Draft(row.letter_id, _identity(row), _opened(run, row, keys)) for row in found]
+    for row in found:
+        yield Draft(row.letter_id, _identity(row), _opened(run, row, keys))
 
 
-def mark_checked(connection: Connection, checked: Sequence[Draft]) -> None:
+def mark_checked(connection: Connection, checked: Sequence[UUID]) -> None:
     """These letters passed their check: only such a letter can be claimed."""
     connection.execute(
         text(
             "UPDATE letter SET checked_at = clock_timestamp()"
             " WHERE letter_id = ANY(CAST(:ids AS uuid[])) AND state = 'composed'"
         ),
-        {"ids": [one.letter_id for one in checked]},
+        {"ids": list(checked)},
     )
 
 

@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 from daily import Practice
 from following import enrolled
+from reengage import staging
 from reengage.keys import open_keyring
 from reengage.pipeline.enrol import opened_keys
 from reengage.pipeline.extract import extract
@@ -68,16 +69,20 @@ def test_repeating_the_plan_begins_none_twice(practice: Practice, held: str) -> 
     assert rows(practice, run, "follow_up_id", "begins_at") == before
 
 
+def extract_anew(run: Run) -> None:
+    extract(run)
+    with run.store.begin() as connection:
+        connection.execute(text("UPDATE run SET gate = 'green'"))
+    plan(run)
+
+
 def test_who_is_found_no_more_by_a_repeated_extraction_is_followed_no_more(
     practice: Practice, held: str
 ) -> None:
     run = enrolled(practice, NOW)
     for key in ("p1", held):
         practice.world.set("opt_out", patient_key=key, campaign=None, at=NOW - timedelta(days=9))
-    extract(run)
-    with run.store.begin() as connection:
-        connection.execute(text("UPDATE run SET gate = 'green'"))
-    plan(run)
+    extract_anew(run)
     assert rows(practice, run, "patient") == [(run.pseudonym("p0"),)]
 
 
@@ -126,3 +131,28 @@ def test_keys_are_sealed_apart_and_hold_those_of_the_run_only(
     }
     later = enrolled(practice, NOW + timedelta(days=1))  # begins no other
     assert practice.rows("SELECT * FROM follow_up_key WHERE run_id = :r", r=later.run_id) == []
+
+
+@pytest.mark.parametrize("joining", [[], ["p00"]], ids=["fewer parts", "as many"])
+def test_keys_stay_with_their_follow_ups_when_a_repeated_extraction_cuts_other_parts(
+    joining: list[str], practice: Practice, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "PART_PATIENTS", 1)
+    run = enrolled(practice, NOW)
+    assert len(practice.rows("SELECT part FROM follow_up_key")) == 3
+    practice.world.set("opt_out", patient_key="p0", campaign=None, at=NOW - timedelta(days=9))
+    for one in joining:  # before the others
+        practice.world.patient(one, appointment=None)
+    extract_anew(run)
+    key = open_keyring(practice.settings.keyring).month_key(NOW.date())
+    sealed = {
+        row["part"]: opened_keys(key, run.run_id, row["part"], bytes(row["sealed"]))  # type: ignore[arg-type, call-overload]
+        for row in practice.rows("SELECT part, sealed FROM follow_up_key")
+    }
+    found = {
+        (row["patient"], sealed[row["part"]][row["patient"]][0])  # type: ignore[index]
+        for row in practice.rows("SELECT patient, part FROM follow_up")
+    }
+    assert found == {(run.pseudonym(one), one) for one in (*joining, "p1", held)}
+    assert sum(len(keys) for keys in sealed.values()) == len(found)  # and nobody else's
+    assert all(sealed.values())

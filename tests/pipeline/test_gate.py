@@ -3,12 +3,15 @@ any letter exists. Each expectation's bad batch: test_gate_suites.py."""
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
+from weakref import ReferenceType, ref
 
+import pandas as pd
 import pytest
 from daily import Practice
 from eligibility import (
@@ -36,7 +39,7 @@ from gates import (
     tampered,
     verdicts,
 )
-from reengage import staging
+from reengage import checks, staging
 from reengage.embedded import postgres
 from reengage.errors import GateError
 from reengage.pipeline import gate as gates
@@ -323,6 +326,28 @@ def test_a_patient_staged_twice_is_seen_across_frames(practice: Practice) -> Non
     run, _ = extracted(practice, patients=4)
     tampered(run, lambda rows: [*rows, rows[0]])
     assert_red(practice, run, {"cohort patient_key be_unique"})
+
+
+@pytest.mark.usefixtures("small")
+def test_no_more_than_two_frames_are_in_memory(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = extracted(practice, patients=9)
+    seen: list[ReferenceType[pd.DataFrame]] = []
+    check = checks.check_frame
+
+    def watched(suite: checks.Suite, frame: pd.DataFrame, *rest: Any) -> list[checks.Verdict]:
+        seen.append(ref(frame))
+        assert [one() is not None for one in seen[:-2]] == [False] * (len(seen) - 2)
+        return check(suite, frame, *rest)
+
+    monkeypatch.setattr(checks, "check_frame", watched)
+    gc.disable()  # what is let go without being asked, is let go by chance
+    try:
+        gate(run)
+    finally:
+        gc.enable()
+    assert len(seen) == 5
 
 
 def test_extracting_again_takes_the_verdict_back(practice: Practice) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from daily import Practice
 from reengage.errors import GateError
+from reengage.pipeline import plan as planning
 from reengage.pipeline.extract import extract
 from reengage.pipeline.plan import MAX_CHUNKS, Chunk, in_holdout, plan
 from reengage.pipeline.run import Run
@@ -70,7 +71,10 @@ def test_campaigns_hold_out_different_patients(practice: Practice) -> None:
     ]
 
 
-def test_the_drawn_arm_is_recorded_and_of_the_excluded_there_is_none(practice: Practice) -> None:
+def test_the_drawn_arm_is_recorded_and_of_the_excluded_there_is_none(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "_DRAWN_AT_ONCE", 7)
     for number in range(40):
         practice.world.patient(f"p{number}", appointment=None)
     practice.world.patient("excluded", appointment=None, authorization=None)

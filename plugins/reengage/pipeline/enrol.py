@@ -12,7 +12,7 @@ are over.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -41,18 +41,28 @@ def enrol(connection: Connection, run: Run) -> int:
         return 0
     _create_table(connection)
     drawing = variants_of(connection, run)
-    keys: Keys = {}
-    numbers = staging.part_numbers(connection, run.run_id)
-    parts = zip(numbers, staging.read_parts(connection, run.data_key, numbers), strict=True)
-    for part, rows in parts:
-        named = {run.pseudonym(row["patient_key"]): row for row in rows}
+    for part, named in _named(connection, run):
         _hand_over(connection, drawing, part, named)
-        keys |= {
-            patient: (row["patient_key"], row["appointment_key"]) for patient, row in named.items()
-        }
     added = _begin(connection, run, drawing.experiment)
-    _seal_keys(connection, run, keys)
+    for part, named in _named(connection, run):
+        _seal_keys(connection, run, part, named)
     return added
+
+
+def _named(connection: Connection, run: Run) -> Iterator[tuple[int, dict[str, staging.Row]]]:
+    """The batch by pseudonym, one part in memory at a time; parts of an earlier try have no rows.
+
+    An extraction that was repeated stages in other parts, or fewer.
+    """
+    numbers = staging.part_numbers(connection, run.run_id)
+    parts = staging.read_parts(connection, run.data_key, numbers)
+    for part, rows in zip(numbers, parts, strict=True):
+        yield part, {run.pseudonym(row["patient_key"]): row for row in rows}
+    sealed = connection.execute(
+        text("SELECT part FROM follow_up_key WHERE run_id = :run_id ORDER BY part"),
+        {"run_id": run.run_id},
+    ).scalars()
+    yield from ((part, {}) for part in sealed.all() if part not in numbers)
 
 
 def _place(run_id: UUID, part: int) -> str:
@@ -99,27 +109,34 @@ def opened_keys(key: DataKey, run_id: UUID, part: int, sealed: bytes) -> Keys:
     return found
 
 
-def _seal_keys(connection: Connection, run: Run, keys: Keys) -> None:
-    """Of those whose follow-up this run began; none else is needed again."""
-    known = dict(keys)
+def _seal_keys(
+    connection: Connection, run: Run, part: int, named: Mapping[str, staging.Row]
+) -> None:
+    """Of those of the part whose follow-up this run began; none else is needed again."""
+    of = {"run_id": run.run_id, "part": part}
+    begun = connection.execute(
+        text("SELECT patient FROM follow_up WHERE run_id = :run_id AND part = :part"), of
+    ).scalars()
     before = connection.execute(
-        text("SELECT part, sealed FROM follow_up_key WHERE run_id = :r"), {"r": run.run_id}
-    )
-    for row in before:  # an extraction that was repeated stages in other parts, or not again
-        known |= opened_keys(run.month_key, run.run_id, row.part, row.sealed)
-    found = connection.execute(
-        text("SELECT part, patient FROM follow_up WHERE run_id = :run_id"), {"run_id": run.run_id}
-    )
-    begun: dict[int, Keys] = {}
-    for row in found:
-        begun.setdefault(row.part, {})[row.patient] = known[row.patient]
-    for part, named in sorted(begun.items()):
-        content = json.dumps(named, ensure_ascii=False, separators=(",", ":")).encode()
-        sealed = run.month_key.seal(content, bound_to=_place(run.run_id, part))
+        text("SELECT sealed FROM follow_up_key WHERE run_id = :run_id AND part = :part"), of
+    ).scalar_one_or_none()
+    known: Keys = {
+        patient: (row["patient_key"], row["appointment_key"]) for patient, row in named.items()
+    }
+    if before is not None:  # by an earlier try, which began some of them
+        known |= opened_keys(run.month_key, run.run_id, part, before)
+    keys = {patient: known[patient] for patient in begun}
+    if not keys:
         connection.execute(
-            text(
-                "INSERT INTO follow_up_key (run_id, part, sealed) VALUES (:run_id, :part, :sealed)"
-                " ON CONFLICT (run_id, part) DO UPDATE SET sealed = excluded.sealed"
-            ),
-            {"run_id": run.run_id, "part": part, "sealed": sealed},
+            text("DELETE FROM follow_up_key WHERE run_id = :run_id AND part = :part"), of
         )
+        return
+    content = json.dumps(keys, ensure_ascii=False, separators=(",", ":")).encode()
+    sealed = run.month_key.seal(content, bound_to=_place(run.run_id, part))
+    connection.execute(
+        text(
+            "INSERT INTO follow_up_key (run_id, part, sealed) VALUES (:run_id, :part, :sealed)"
+            " ON CONFLICT (run_id, part) DO UPDATE SET sealed = excluded.sealed"
+        ),
+        {**of, "sealed": sealed},
+    )

@@ -11,6 +11,7 @@ what failed, after the verdicts are recorded.
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -105,6 +106,7 @@ def _frames(run: Run) -> Iterator[pd.DataFrame]:
         if number % FRAME_PARTS == 0:
             yield pd.DataFrame(rows)
             rows, yielded = [], True
+            gc.collect()  # a context and its frame hold one another, and would pile up
     if rows or not yielded:
         yield pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns, dtype=object)
 

@@ -24,6 +24,7 @@ from reengage.pipeline.trail import complete
 
 MAX_CHUNKS = 32
 """Airflow's scheduler slows down with hundreds of mapped tasks; parts share a chunk beyond this."""
+_DRAWN_AT_ONCE = 5000
 
 
 class Chunk(TypedDict):
@@ -67,18 +68,27 @@ def in_holdout(run: Run, patient: str) -> bool:
 
 
 def _draw_holdout(connection: Connection, run: Run) -> None:
-    patients = connection.execute(
-        text("SELECT patient FROM decision WHERE run_id = :run_id AND arm IS NOT NULL"),
-        {"run_id": run.run_id},
-    ).scalars()
-    held = [patient for patient in patients if in_holdout(run, patient)]
-    connection.execute(
+    """Batch by batch: memory does not grow with the cohort."""
+    of = {"run_id": run.run_id, "day": run.day}
+    found = connection.execute(
         text(
-            "UPDATE decision SET arm = CASE WHEN patient = ANY(CAST(:held AS text[]))"
-            " THEN 'holdout' ELSE 'write' END WHERE run_id = :run_id AND arm IS NOT NULL"
+            "SELECT patient FROM decision"
+            " WHERE run_id = :run_id AND campaign_date = :day AND arm IS NOT NULL"
         ),
-        {"run_id": run.run_id, "held": held},
-    )
+        of,
+        execution_options={"yield_per": _DRAWN_AT_ONCE},
+    ).scalars()
+    # The size once more: a result forgets its yield_per, and gives all at once.
+    for patients in found.partitions(_DRAWN_AT_ONCE):
+        held = [patient for patient in patients if in_holdout(run, patient)]
+        connection.execute(
+            text(
+                "UPDATE decision SET arm = CASE WHEN patient = ANY(CAST(:held AS text[]))"
+                " THEN 'holdout' ELSE 'write' END WHERE run_id = :run_id"
+                " AND campaign_date = :day AND patient = ANY(CAST(:patients AS text[]))"
+            ),
+            {**of, "held": held, "patients": list(patients)},
+        )
 
 
 def _due(connection: Connection, run: Run) -> int:

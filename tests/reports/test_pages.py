@@ -24,7 +24,7 @@ PAGES = ("/", f"/campaigns/{CAMPAIGN}", "/compliance", "/compliance/ledger", "/c
 
 def numbers(html: str, name: str) -> dict[str, str]:
     """Count of each code of the funnel, as the page has it."""
-    line = r'data-label="Code"[^>]*>(?:<code>)?([a-z_]+)?.*?data-label="Count"[^>]*>(.*?)</td>'
+    line = r'data-label="Code"[^>]*>(?:<code[^>]*>)?([a-z_]+)?.*?data-label="Count"[^>]*>(.*?)</td>'
     found = re.findall(line, html, re.S)
     return {code: re.sub(r"<[^>]*>", "", n) for code, n in found if code}
 

@@ -14,6 +14,8 @@ from reengage.reports.cells import HIDDEN
 from reengage.reports.tables import Badge, Column, Link, Strip, Table
 
 _STAR = '<abbr title="1 to 10, or hidden to protect such a count">*</abbr>'
+_UNBROKEN = 32
+"""Characters of a code that a wide page shows on one line; a digest has 64."""
 Show = Callable[[Any], str]
 
 
@@ -63,7 +65,8 @@ class _Column:
             marks = "".join("<i></i>" if held else '<i class="no"></i>' for held in value.held)
             return f'<span class="strip" aria-hidden="true">{marks}</span>'
         if self._kind == "code" and value:
-            return f"<code>{escape(value)}</code>"
+            kind = ' class="short"' if len(str(value)) <= _UNBROKEN else ""
+            return f"<code{kind}>{escape(value)}</code>"
         show = shown.get(self._kind)
         return str(escape(show(value) if show else value)) or "–"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
@@ -32,3 +32,8 @@ def engine(
             f"setting {setting} names no database that can be used ({type(error).__name__});"
             " write it like postgresql+psycopg://role@host/database"
         ) from None
+
+
+def read_whole(connection: Connection) -> None:
+    """The transaction's cursors are read to their end: plan for all rows, not the first soonest."""
+    connection.execute(text("SET LOCAL cursor_tuple_fraction = 1"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from reengage.errors import ConfigurationError
+from reengage.mail.template_files import FETCHES
 from reengage.templates import check_template, load_template
 
 HOME = Path(__file__).parents[2]
@@ -130,6 +131,21 @@ def test_an_element_that_mjml_does_not_know_is_named(home: Path) -> None:
     edit(home, BODY, "<mj-text>", "<mj-textt>")
     with pytest.raises(ConfigurationError, match=r"body\.mjml: no MJML element 'mj-textt'"):
         load_template(home, "medication_reminder", "en")
+
+
+@pytest.mark.parametrize(
+    "fetching",
+    [
+        *(f"<{name}" for name in ("img", "link", "script", "iframe", "object", "embed", "video",
+                                  "audio", "source", "form", "base", "mj-image", "mj-font",
+                                  "mj-social", "mj-carousel", "mj-accordion", "mj-hero",
+                                  "mj-navbar")),
+        "src=", "src =", "srcset=", "background\n=", "url(", "url (", "@import", "@font-face",
+    ],
+)  # fmt: skip
+def test_whatever_fetches_is_seen_wherever_it_stands(fetching: str) -> None:  # TRK-03
+    for written in (fetching, fetching.upper()):
+        assert FETCHES.findall(f"é {written} {written}") == [written, written]
 
 
 def test_what_compiles_to_a_fetch_is_refused_even_unchecked(home: Path) -> None:  # TRK-03

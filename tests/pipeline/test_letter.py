@@ -85,8 +85,9 @@ SHOWN = {
     ("medication_reminder", "en"): ["Fictitiol", "77 MG Oral Zq"],
     ("medication_reminder", "es"): ["Fictitiol", "77 MG Oral Zq"],
 }  # fmt: skip
-PHI = ("Zaccheusine", "68999", "1961", "Visitlinezq", "Bookinglinezq", "Harney Clinic zq",
-       "Fictitiol", "77 MG", "Drugzq", "Informationzq", "June 9", "de junio")  # fmt: skip
+PHI = ("Zaccheusine", "68999", "1961", "19610723", "Visitlinezq", "Bookinglinezq",
+       "Harney Clinic zq", "Fictitiol", "77 MG", "Drugzq",
+       "Informationzq", "June 9", "de junio")  # fmt: skip
 
 
 @pytest.mark.parametrize(("campaign", "language"), SHOWN)
@@ -117,9 +118,10 @@ def test_a_letter_parses_has_both_parts_and_only_its_campaigns_fields(
 
 
 def _held(values: list[str], content: str) -> list[str]:
-    """The values that the content holds; digits as a word only, as a boundary's are random."""
-    edges = {value: r"\b" if value.isdigit() else "" for value in values}
-    return [v for v, edge in edges.items() if re.search(f"{edge}{re.escape(v)}{edge}", content)]
+    """The values that the content holds; digits by themselves only, as a boundary's are random."""
+    digits = "(?<![0-9A-Za-z]){}(?![0-9A-Za-z])"
+    sought = {v: digits.format(v) if v.isdigit() else re.escape(v) for v in values}
+    return [value for value, pattern in sought.items() if re.search(pattern, content)]
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,7 @@ LISTED: dict[str, tuple[Step, dict[str, str]]] = {
         {},
     ),
     "mark checked": (
-        lambda connection, run, one: outbox.mark_checked(
-            connection, [outbox.Draft(one.letter_id, one.identity, one.letter)]
-        ),
+        lambda connection, run, one: outbox.mark_checked(connection, [one.letter_id]),
         {},
     ),
 }

@@ -23,6 +23,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from reengage import staging
 from reengage.campaigns import Campaign
 from reengage.contract import Contract
+from reengage.database import read_whole
 from reengage.errors import ConfigurationError, SourceDataError, StoreError
 from reengage.pipeline.asking import asking
 from reengage.pipeline.decide import decide, keep_decided
@@ -173,8 +174,7 @@ def _candidates(source: Connection, run: Run) -> Iterator[list[staging.Row]]:
     statement = candidate_statement(run.campaign, run.contract, run.settings.home)
     last = None
     with _answering(run):
-        # All rows will be read: not the plan that has the first ones soonest.
-        source.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
+        read_whole(source)
         result = source.execution_options(yield_per=staging.PART_PATIENTS).execute(
             text(statement), asking(run)
         )

@@ -22,6 +22,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from reengage.database import read_whole
 from reengage.errors import StoreError
 from reengage.keys import DataKey
 from reengage.pipeline import holds
@@ -71,9 +72,12 @@ def clock(connection: Connection) -> datetime:
 def drafts(connection: Connection, run: Run, chunk: int, limit: int) -> Iterator[Draft]:
     """Up to `limit` letters of the chunk that wait for their check, opened as they are asked for.
 
-    They come through a cursor of the caller's transaction: memory holds a batch of them, sealed.
+    They come through a cursor of the caller's transaction: memory holds a batch of them sealed, and
+    opened what the caller keeps.
     """
-    found = connection.execute(
+    keys: _Keys = {}
+    read_whole(connection)
+    with connection.execute(
         text(
             "SELECT letter_id, run_id, campaign, patient, period, sealed FROM letter"
             " WHERE sender_run_id = :run_id AND chunk = :chunk"
@@ -81,10 +85,9 @@ def drafts(connection: Connection, run: Run, chunk: int, limit: int) -> Iterator
         ),
         {"run_id": run.run_id, "chunk": chunk, "limit": limit},
         execution_options={"yield_per": BATCH},
-    )
-    keys: _Keys = {}
-    for row in found:
-        yield Draft(row.letter_id, _identity(row), _opened(run, row, keys))
+    ) as found:
+        for row in found:
+            yield Draft(row.letter_id, _identity(row), _opened(run, row, keys))
 
 
 def mark_checked(connection: Connection, checked: Sequence[UUID]) -> None:

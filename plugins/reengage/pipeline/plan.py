@@ -14,6 +14,7 @@ from typing import TypedDict
 from sqlalchemy import Connection, text
 
 from reengage import staging
+from reengage.database import read_whole
 from reengage.errors import GateError
 from reengage.pipeline import breaker
 from reengage.pipeline.attempts import in_use
@@ -70,6 +71,7 @@ def in_holdout(run: Run, patient: str) -> bool:
 def _draw_holdout(connection: Connection, run: Run) -> None:
     """Batch by batch: memory does not grow with the cohort."""
     of = {"run_id": run.run_id, "day": run.day}
+    read_whole(connection)
     found = connection.execute(
         text(
             "SELECT patient FROM decision"

@@ -14,7 +14,7 @@ from reengage.reports.cells import HIDDEN
 from reengage.reports.tables import Badge, Column, Link, Strip, Table
 
 _STAR = '<abbr title="1 to 10, or hidden to protect such a count">*</abbr>'
-_UNBROKEN = 32
+_UNBROKEN = 40
 """Characters of a code that a wide page shows on one line; a digest has 64."""
 Show = Callable[[Any], str]
 

@@ -133,14 +133,24 @@ def test_keys_are_sealed_apart_and_hold_those_of_the_run_only(
     assert practice.rows("SELECT * FROM follow_up_key WHERE run_id = :r", r=later.run_id) == []
 
 
-@pytest.mark.parametrize("joining", [[], ["p00"]], ids=["fewer parts", "as many"])
+@pytest.mark.parametrize(
+    ("leaving", "joining"),
+    [(0, []), (2, []), (0, ["p00"])],
+    ids=["the first leaves", "the last leaves", "another joins"],
+)
 def test_keys_stay_with_their_follow_ups_when_a_repeated_extraction_cuts_other_parts(
-    joining: list[str], practice: Practice, held: str, monkeypatch: pytest.MonkeyPatch
+    leaving: int,
+    joining: list[str],
+    practice: Practice,
+    held: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    staying = ["p0", "p1", held]
     monkeypatch.setattr(staging, "PART_PATIENTS", 1)
     run = enrolled(practice, NOW)
     assert len(practice.rows("SELECT part FROM follow_up_key")) == 3
-    practice.world.set("opt_out", patient_key="p0", campaign=None, at=NOW - timedelta(days=9))
+    gone = staying.pop(leaving)
+    practice.world.set("opt_out", patient_key=gone, campaign=None, at=NOW - timedelta(days=9))
     for one in joining:  # before the others
         practice.world.patient(one, appointment=None)
     extract_anew(run)
@@ -153,6 +163,6 @@ def test_keys_stay_with_their_follow_ups_when_a_repeated_extraction_cuts_other_p
         (row["patient"], sealed[row["part"]][row["patient"]][0])  # type: ignore[index]
         for row in practice.rows("SELECT patient, part FROM follow_up")
     }
-    assert found == {(run.pseudonym(one), one) for one in (*joining, "p1", held)}
+    assert found == {(run.pseudonym(one), one) for one in (*joining, *staying)}
     assert sum(len(keys) for keys in sealed.values()) == len(found)  # and nobody else's
     assert all(sealed.values())

@@ -3,15 +3,12 @@ any letter exists. Each expectation's bad batch: test_gate_suites.py."""
 
 from __future__ import annotations
 
-import gc
 import json
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
-from weakref import ReferenceType, ref
 
-import pandas as pd
 import pytest
 from daily import Practice
 from eligibility import (
@@ -39,10 +36,9 @@ from gates import (
     tampered,
     verdicts,
 )
-from reengage import checks, staging
+from reengage import staging
 from reengage.embedded import postgres
 from reengage.errors import GateError
-from reengage.pipeline import gate as gates
 from reengage.pipeline.asking import asking
 from reengage.pipeline.extract import extract
 from reengage.pipeline.gate import _hand_over, gate
@@ -298,56 +294,6 @@ def test_verdicts_hold_no_value_and_one_for_every_expectation(practice: Practice
         ]
     ]
     assert sorted((v["suite"], v["type"]) for v in kept) == sorted(wanted)
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two patients a frame, one a part."""
-    monkeypatch.setattr(staging, "PART_PATIENTS", 1)
-    monkeypatch.setattr(gates, "FRAME_PARTS", 2)
-
-
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("position", [0, 2, 4])
-def test_a_bad_row_in_any_frame_of_a_large_batch_is_seen(position: int, practice: Practice) -> None:
-    run, _ = extracted(practice, patients=5)
-    assert gate(run) == len(verdicts(practice, run))
-
-    def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        rows[position]["language"] = None
-        return rows
-
-    tampered(run, spoil)
-    assert_red(practice, run, {"batch language not_be_null"})
-
-
-@pytest.mark.usefixtures("small")
-def test_a_patient_staged_twice_is_seen_across_frames(practice: Practice) -> None:
-    run, _ = extracted(practice, patients=4)
-    tampered(run, lambda rows: [*rows, rows[0]])
-    assert_red(practice, run, {"cohort patient_key be_unique"})
-
-
-@pytest.mark.usefixtures("small")
-def test_no_more_than_two_frames_are_in_memory(
-    practice: Practice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, _ = extracted(practice, patients=9)
-    seen: list[ReferenceType[pd.DataFrame]] = []
-    check = checks.check_frame
-
-    def watched(suite: checks.Suite, frame: pd.DataFrame, *rest: Any) -> list[checks.Verdict]:
-        seen.append(ref(frame))
-        assert [one() is not None for one in seen[:-2]] == [False] * (len(seen) - 2)
-        return check(suite, frame, *rest)
-
-    monkeypatch.setattr(checks, "check_frame", watched)
-    gc.disable()  # what is let go without being asked, is let go by chance
-    try:
-        gate(run)
-    finally:
-        gc.enable()
-    assert len(seen) == 5
 
 
 def test_extracting_again_takes_the_verdict_back(practice: Practice) -> None:

@@ -46,23 +46,29 @@ def enrol(connection: Connection, run: Run) -> int:
     added = _begin(connection, run, drawing.experiment)
     for part, named in _named(connection, run):
         _seal_keys(connection, run, part, named)
+    for part in _parts_no_longer_staged(connection, run):
+        _seal_keys(connection, run, part, {})
     return added
 
 
 def _named(connection: Connection, run: Run) -> Iterator[tuple[int, dict[str, staging.Row]]]:
-    """The batch by pseudonym, one part in memory at a time; parts of an earlier try have no rows.
-
-    An extraction that was repeated stages in other parts, or fewer.
-    """
+    """The batch by pseudonym, one part in memory at a time."""
     numbers = staging.part_numbers(connection, run.run_id)
     parts = staging.read_parts(connection, run.data_key, numbers)
     for part, rows in zip(numbers, parts, strict=True):
         yield part, {run.pseudonym(row["patient_key"]): row for row in rows}
-    sealed = connection.execute(
-        text("SELECT part FROM follow_up_key WHERE run_id = :run_id ORDER BY part"),
+
+
+def _parts_no_longer_staged(connection: Connection, run: Run) -> Sequence[int]:
+    """Parts whose keys an earlier try sealed, where the extraction was repeated and found fewer."""
+    found = connection.execute(
+        text(
+            "SELECT part FROM follow_up_key WHERE run_id = :run_id"
+            " AND part NOT IN (SELECT part FROM batch_part WHERE run_id = :run_id) ORDER BY part"
+        ),
         {"run_id": run.run_id},
-    ).scalars()
-    yield from ((part, {}) for part in sealed.all() if part not in numbers)
+    )
+    return found.scalars().all()
 
 
 def _place(run_id: UUID, part: int) -> str:

@@ -54,7 +54,7 @@ OWN_CAMPAIGNS = (
     "asked",
     "held",
 )
-RUN_SECONDS = 120
+RUN_SECONDS = 240
 
 
 @dataclass
@@ -106,11 +106,28 @@ class House:
         found = self.site.airflow.client.tasks(f"reengage_{slug}", dag_run_id)
         return [one for one in found if one["state"] == "awaiting_input"]
 
-    def hear_of_the_asker(self, slug: str, dag_run_id: str) -> None:
+    def question(self, slug: str, dag_run_id: str) -> str:
+        """The path in Airflow's API of the one question that waits in the run, once one does."""
+        wait_until(
+            lambda: bool(self.asking(slug, dag_run_id)), seconds=RUN_SECONDS, what="a question"
+        )
+        [task] = self.asking(slug, dag_run_id)
+        run = f"/api/v2/dags/reengage_{slug}/dagRuns/{dag_run_id}"
+        return f"{run}/taskInstances/{task['task_id']}/{task['map_index']}/hitlDetails"
+
+    def answer(self, slug: str, dag_run_id: str, option: str, **params: str) -> str:
+        """Answer the run's question as admin; gives the state that the run ends in."""
+        path = self.question(slug, dag_run_id)
+        self._hear_of_the_asker(slug, dag_run_id)
+        body = {"chosen_options": [option], "params_input": params}
+        self.site.airflow.client.call("PATCH", path, body)
+        return self.ended(slug, dag_run_id)
+
+    def _hear_of_the_asker(self, slug: str, dag_run_id: str) -> None:
         """Let Airflow hear that the worker which asked has ended, before anybody answers.
 
-        A person takes longer than that. Airflow 3.3.2's scheduler takes an answer that comes before
-        for a fault of its executor, and the next try asks once more.
+        Most people take longer than that. Airflow 3.3.2's scheduler takes an answer that comes
+        before for a fault of its executor, and the next try asks once more.
         """
         [asks] = self.asking(slug, dag_run_id)
         heard = (

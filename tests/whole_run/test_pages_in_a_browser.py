@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
-from reengage.embedded.processes import wait_until
 from reengage.reports.app import PREFIX, build_app
 from reports.following_of import told_on
 from reports.test_rules import FORMS, MAY_OPEN
@@ -265,12 +264,8 @@ def test_what_waits_leads_from_airflows_frame_to_airflows_own_page_of_it(site: S
     house = site.house
     file = house.site.layout.home / "campaigns" / f"{ASKED}.yaml"
     file.write_text(file.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-    client, dag_id, dag_run_id = (
-        house.site.airflow.client,
-        f"reengage_{ASKED}",
-        house.trigger(ASKED),
-    )
-    wait_until(lambda: client.is_asked(dag_id, dag_run_id), seconds=120, what="a question")
+    dag_run_id = house.trigger(ASKED)
+    house.question(ASKED, dag_run_id)
     page = site.page("compliance")
     page.goto("/")
     page.get_by_role("link", name="Reports").click()
@@ -283,10 +278,7 @@ def test_what_waits_leads_from_airflows_frame_to_airflows_own_page_of_it(site: S
     analyst.goto(site.path("overview"))
     assert "waits for an answer: a change of campaign/asked" in analyst.inner_text("main")
     analyst.close()
-    path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/preflight/-1/hitlDetails"
-    body = {"chosen_options": ["Reject"], "params_input": {"reason": "a test"}}
-    client.call("PATCH", path, body)
-    assert house.ended(ASKED, dag_run_id) == "failed"
+    assert house.answer(ASKED, dag_run_id, "Reject", reason="a test") == "failed"
     overview = site.page("compliance")
     overview.goto(site.path("overview"))
     assert "answer in Airflow" not in overview.inner_text("main")

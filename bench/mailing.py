@@ -122,7 +122,7 @@ class Mailing:
 
         run = resume(self.settings, CAMPAIGN, self.run_id)
         with run.store.connect() as connection:
-            found = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+            found = outbox.open_letters(connection, run, 0)
         run.store.dispose()
         octets = [len(one.letter.message) for one in found]
         return found[0].letter.message, sum(octets) / len(octets)

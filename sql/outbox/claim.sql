@@ -71,6 +71,8 @@ SET state = CASE WHEN looked.reason IS NULL THEN 'claimed' ELSE 'withheld' END,
     claimed_at = clock_timestamp(),
     incarnation = CAST(:incarnation AS uuid),
     outcome = NULL,
+    evidence = NULL,  -- of an earlier try; what protected that one is in its own record
+    final_reply = NULL,
     settled_at = CASE WHEN looked.reason IS NOT NULL THEN clock_timestamp() END
 FROM looked
 WHERE letter.letter_id = looked.letter_id

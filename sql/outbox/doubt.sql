@@ -2,7 +2,8 @@
 -- all that are open, of every run up to the first of the campaign that was opened since and is settled.
 -- Parameters: run_id, campaign, chunk, reason.
 UPDATE letter
-SET state = 'unknown', reason = :reason, settled_at = clock_timestamp()
+SET state = 'unknown', reason = :reason, settled_at = clock_timestamp(),
+    evidence = NULL, final_reply = NULL
 WHERE sender_run_id = :run_id AND chunk = :chunk AND rehearsal IS NULL
   AND state IN ('composed', 'deferred')
   AND EXISTS (

@@ -123,7 +123,7 @@ def capped(run: Run, slug: str, *, days: int) -> Run:
 
 
 def open_letters(connection: Connection, run: Run) -> list[Queued]:
-    return outbox.open_letters(connection, run, 0, outbox.clock(connection))
+    return outbox.open_letters(connection, run, 0)
 
 
 def claim(connection: Connection, run: Run, letters: Sequence[Queued]) -> list[Queued]:

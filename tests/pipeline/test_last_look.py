@@ -182,7 +182,7 @@ def test_a_medicine_of_one_letter_is_not_held_against_another(practice: Practice
     run = practice.open("medication_reminder")
     [chunk] = practice.hurry(run)
     with run.store.connect() as connection:
-        [one] = outbox.open_letters(connection, run, chunk["number"], outbox.clock(connection))
+        [one] = outbox.open_letters(connection, run, chunk["number"])
     other = replace(
         one, letter_id=uuid4(), letter=replace(one.letter, medication_key="another, and gone")
     )
@@ -233,7 +233,7 @@ def test_with_a_slow_relay_the_last_look_is_taken_again(
     monkeypatch.setattr(room, "LOOK_SECONDS", 0)  # every letter takes longer
     run = run_of(ready_practice, ready.live)
     with run.store.connect() as connection:
-        letters = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+        letters = outbox.open_letters(connection, run, 0)
     last = letters[-1].letter.patient_key
     relay.at("reply", lambda: opt_out(run, last))  # while the first is on its way
     assert send(run, CHUNK) == {"sent": LETTERS - 1, "withheld": 1}
@@ -309,15 +309,15 @@ def test_a_vendor_that_may_no_longer_be_used_gets_no_further_batch(
     assert send(run, CHUNK) == {"sent": LETTERS}
 
 
-def test_an_agreement_that_ended_overnight_ends_the_sending(
+def test_a_run_whose_day_ended_overnight_sends_nothing_and_on_its_last_day_an_agreement_holds(
     registry: tuple[Practice, Path], ready: Ready, relay: HostileRelay
 ) -> None:
     practice, path = registry
     _write(path, path.read_text(encoding="utf-8").replace("2099-12-31", "2025-06-02"))
     run = run_of(practice, ready.live)
     overnight = replace(run, settings=practice.at(NOW + timedelta(days=1)).settings)
-    with pytest.raises(VendorError, match="expired on 2025-06-02"):
-        send(overnight, CHUNK)
+    assert send(overnight, CHUNK) == {"deferred": LETTERS}
+    assert states(practice, run) == [("deferred", "run_became_a_replay")] * LETTERS
     assert relay.connections == 0
     assert send(run, CHUNK) == {"sent": LETTERS}  # its last day
 
@@ -370,7 +370,7 @@ def test_that_the_address_on_file_was_confirmed_says_nothing_of_another(practice
     run = practice.open(CAMPAIGN)
     [chunk] = practice.hurry(run)
     with run.store.connect() as connection:
-        [one] = outbox.open_letters(connection, run, chunk["number"], outbox.clock(connection))
+        [one] = outbox.open_letters(connection, run, chunk["number"])
     assert set(_looked(run, [one]).verified) == {one.letter_id}
     elsewhere = replace(one, recipient=run.keyring.pseudonym("recipient", "c@example.net"))
     assert _looked(run, [elsewhere]).verified == {}

@@ -100,7 +100,9 @@ LISTED: dict[str, tuple[Step, dict[str, str]]] = {
         {},
     ),
     "leave for when its window opens": (
-        lambda connection, run, one: outbox.defer(connection, [one], "outside_send_window"),
+        lambda connection, run, one: outbox.defer(
+            connection, [one], "outside_send_window", token=TOKEN
+        ),
         {"composed": "deferred"},
     ),
     "leave for a later run": (
@@ -176,8 +178,7 @@ def test_only_a_checked_letter_can_be_claimed(ready_practice: Practice, ready: R
         one = _first(connection, run)
         _set(connection, one, "checked_at = NULL")
         assert one.letter_id not in [
-            queued.letter_id
-            for queued in outbox.open_letters(connection, run, 0, outbox.clock(connection))
+            queued.letter_id for queued in outbox.open_letters(connection, run, 0)
         ]
         with pytest.raises(StoreError, match="no letter of the batch could be claimed"):
             _claim(connection, run, one)
@@ -190,7 +191,7 @@ def test_what_the_warehouse_said_counts_for_a_minute(
 
     def claim(age: int) -> int:
         with run.store.connect() as connection:  # it is not committed
-            letters = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+            letters = outbox.open_letters(connection, run, 0)
             read_at = outbox.clock(connection) - timedelta(seconds=age)
             found = outbox.claim(
                 connection,
@@ -215,7 +216,7 @@ def test_the_store_checks_opt_outs_and_suppressions_in_the_claim_itself(
 ) -> None:
     run = run_of(ready_practice, ready.live)
     with run.store.connect() as connection:
-        letters = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+        letters = outbox.open_letters(connection, run, 0)
         by_key = {one.letter.patient_key: one for one in letters}
         for key, campaign in (("p0", None), ("p1", run.campaign.slug), ("p2", "health_education")):
             connection.execute(
@@ -249,17 +250,57 @@ def test_the_store_checks_opt_outs_and_suppressions_in_the_claim_itself(
 
 def test_a_deferred_letter_is_tried_once_in_a_try(ready_practice: Practice, ready: Ready) -> None:
     run = run_of(ready_practice, ready.live)
+    due = run_of(ready_practice.at(NOW + timedelta(minutes=30)), run.run_id)
     with run.store.connect() as connection:
-        before = outbox.clock(connection)
+        one, other, *_ = outbox.open_letters(connection, run, 0)
+        _claim(connection, run, one)
+        _answer("deferred")(connection, run, one)
+        attempts.settle_answered(connection, run, 0)
+        outbox.defer(connection, [other], "outside_send_window", token=TOKEN)
+        for at_work in (run, due):
+            left = outbox.open_letters(connection, at_work, 0, TOKEN)
+            assert len(left) == LETTERS - 2
+        assert len(outbox.open_letters(connection, due, 0, uuid4())) == LETTERS
+
+
+def test_a_clock_of_the_store_that_went_back_hides_no_letter(
+    ready_practice: Practice, ready: Ready
+) -> None:
+    """Nor does it show one again to the try that put it off."""
+    run = run_of(ready_practice, ready.live)
+    due = run_of(ready_practice.at(NOW + timedelta(minutes=30)), run.run_id)
+    with run.store.connect() as connection:
         one = _first(connection, run)
         _claim(connection, run, one)
         _answer("deferred")(connection, run, one)
         attempts.settle_answered(connection, run, 0)
-        later = outbox.open_letters(connection, run, 0, before)
-        assert len(later) == LETTERS - 1
-        due = run_of(ready_practice.at(NOW + timedelta(minutes=30)), run.run_id)
-        assert len(outbox.open_letters(connection, due, 0, before)) == LETTERS - 1
-        assert len(outbox.open_letters(connection, due, 0, outbox.clock(connection))) == LETTERS
+        for hours in (6, -6):
+            _set(connection, one, f"settled_at = clock_timestamp() + interval '{hours} hours'")
+            assert len(outbox.open_letters(connection, due, 0, uuid4())) == LETTERS
+            assert len(outbox.open_letters(connection, due, 0, TOKEN)) == LETTERS - 1
+
+
+def test_of_an_earlier_try_no_evidence_is_left(ready_practice: Practice, ready: Ready) -> None:
+    """What is unknown of this one was not deferred with a 450 over another connection."""
+    run = run_of(ready_practice, ready.live)
+    with run.store.connect() as connection:
+        one = _first(connection, run)
+        _claim(connection, run, one)
+        earlier = Answer(one.letter_id, "deferred", "rcpt 450", {"code": 450}, b"450 later")
+        _attempt(TOKEN)(connection, run, one)
+        attempts.mark(connection, run, TOKEN, answer=earlier)
+        attempts.settle_answered(connection, run, 0)
+        assert _evidence(connection, one) == ({"code": 450}, True)
+        _claim(connection, run, one)
+        _attempt(TOKEN)(connection, run, one)
+        attempts.recover(connection, run, 0)
+        assert _state(connection, one) == "unknown"
+        assert _evidence(connection, one) == (None, False)
+        told = text(
+            "SELECT convert_from(entry, 'UTF8')::jsonb #> '{body,transport}' FROM ledger_entry"
+            " WHERE kind = 'disclosure' ORDER BY index DESC LIMIT 1"
+        )
+        assert connection.execute(told).scalar_one() is None
 
 
 def test_a_batch_is_no_larger_than_a_minute_of_sending(
@@ -268,12 +309,20 @@ def test_a_batch_is_no_larger_than_a_minute_of_sending(
     monkeypatch.setattr(outbox, "BATCH", 2)
     run = run_of(ready_practice, ready.live)
     with run.store.connect() as connection:
-        assert len(outbox.open_letters(connection, run, 0, outbox.clock(connection))) == 2
-        assert outbox.open_letters(connection, run, CHUNK["number"] + 1, NOW) == []
+        assert len(outbox.open_letters(connection, run, 0)) == 2
+        assert outbox.open_letters(connection, run, CHUNK["number"] + 1) == []
+
+
+def _evidence(connection: Connection, one: Queued) -> tuple[object, bool]:
+    found = connection.execute(
+        text("SELECT evidence, final_reply IS NOT NULL FROM letter WHERE letter_id = :id"),
+        {"id": one.letter_id},
+    ).one()
+    return found[0], found[1]
 
 
 def _first(connection: Connection, run: Run) -> Queued:
-    return outbox.open_letters(connection, run, 0, outbox.clock(connection))[0]
+    return outbox.open_letters(connection, run, 0)[0]
 
 
 def _force(connection: Connection, one: Queued, state: str) -> None:
@@ -360,7 +409,7 @@ def test_an_answer_and_the_next_mark_wait_for_no_disk_and_a_settlement_does(
     run = run_of(ready_practice, ready.live)
     with run.store.connect() as connection:
         connection.execute(text(_TELLING))
-        one, other = outbox.open_letters(connection, run, 0, outbox.clock(connection))[:2]
+        one, other = outbox.open_letters(connection, run, 0)[:2]
         _claim(connection, run, one)
         _claim(connection, run, other)
         connection.commit()

@@ -108,7 +108,7 @@ def released(house: House) -> Run:
     house.with_portal().without_guarantee().patient("p1")
     run = house.run()
     with run.store.connect() as connection:
-        letters = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+        letters = outbox.open_letters(connection, run, 0)
         outbox.claim(
             connection, run, letters, token=uuid4(), denied={}, consents={},
             warehouse_read_at=outbox.clock(connection), baa_id="x",

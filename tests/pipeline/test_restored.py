@@ -136,7 +136,7 @@ def test_a_claim_of_another_place_is_not_given_back(
         attempts.incarnation(connection)
         connection.commit()
     with run.store.begin() as connection:
-        [one, *_] = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+        [one, *_] = outbox.open_letters(connection, run, 0)
         connection.execute(
             text("UPDATE letter SET state = 'claimed', incarnation = :i WHERE letter_id = :id"),
             {"i": attempts.incarnation(connection), "id": one.letter_id},

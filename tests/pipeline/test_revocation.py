@@ -94,7 +94,7 @@ def test_where_the_signing_is_not_known_any_revocation_of_the_purpose_counts(
     run = run_of(ready_practice, ready.live)
     record_all(run)
     with run.store.begin() as connection:
-        letters = outbox.open_letters(connection, run, 0, outbox.clock(connection))
+        letters = outbox.open_letters(connection, run, 0)
         claimed = outbox.claim(
             connection, run, letters, token=run.run_id, denied={}, consents={},
             warehouse_read_at=outbox.clock(connection),

@@ -124,7 +124,7 @@ ZONES = {
 
 def letters_of(run: Run) -> list[Queued]:
     with run.store.connect() as connection:
-        return outbox.open_letters(connection, run, 0, outbox.clock(connection))
+        return outbox.open_letters(connection, run, 0)
 
 
 def seal_zones(run: Run, zones: Mapping[str, str]) -> None:
@@ -137,6 +137,19 @@ def seal_zones(run: Run, zones: Mapping[str, str]) -> None:
                 text("UPDATE letter SET sealed = :sealed WHERE letter_id = :id"),
                 {"sealed": sealed, "id": one.letter_id},
             )
+
+
+def test_at_midnight_a_run_is_over_also_where_the_window_is_still_open(
+    ready_practice: Practice, ready: Ready, relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, practice = Clock(monkeypatch), unpinned(ready_practice)
+    run = run_of(practice, ready.live)
+    seal_zones(run, dict.fromkeys(ZONES, HONOLULU))
+    clock.now = utc("2025-06-03T04:59:59")  # 23:59:59 in Chicago
+    relay.at("dot", lambda: setattr(clock, "now", utc("2025-06-03T05:00:00")))
+    assert send_what_is_open(run, CHUNK) == Sent({"deferred": LETTERS - 1, "sent": 1}, None)
+    assert sorted(set(reasons(practice, run).values())) == ["run_became_a_replay", "sent"]
+    assert len(relay.letters) == 1
 
 
 class Clock:

@@ -131,8 +131,10 @@ def withhold_too_late(connection: Connection, run: Run, chunk: int | None = None
     return disclose(connection, run, ids)
 
 
-def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) -> list[Queued]:
-    """Up to `BATCH` letters of the chunk that were not settled since `since`, opened.
+def open_letters(
+    connection: Connection, run: Run, chunk: int, token: UUID | None = None
+) -> list[Queued]:
+    """Up to `BATCH` letters of the chunk that the try of this token has not put off, opened.
 
     A live run has real letters only, a rehearsal only its own: a run may be cleared on a later day.
     """
@@ -142,7 +144,8 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND is_open"
             " AND checked_at IS NOT NULL"
             " AND rehearsal IS NOT DISTINCT FROM CAST(:rehearsal AS uuid)"
-            " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
+            " AND (state = 'composed' OR (state = 'deferred'"
+            " AND (CAST(:token AS uuid) IS NULL OR claim IS DISTINCT FROM :token)))"
             " AND (next_try_at IS NULL OR next_try_at <= :now)"
             " AND (held_until IS NULL OR held_until <= clock_timestamp())"
             " ORDER BY letter_id LIMIT :limit"
@@ -151,7 +154,7 @@ def open_letters(connection: Connection, run: Run, chunk: int, since: datetime) 
             "run_id": run.run_id,
             "chunk": chunk,
             "rehearsal": run.rehearsal,
-            "since": since,
+            "token": token,
             "now": run.settings.now(),
             "limit": BATCH,
         },
@@ -243,18 +246,18 @@ def _rules(run: Run) -> dict[str, object]:
     }
 
 
-def defer(connection: Connection, letters: Sequence[Queued], reason: str) -> None:
-    """Leave these letters for a later try; a deferred one keeps its own reason."""
+def defer(connection: Connection, letters: Sequence[Queued], reason: str, *, token: UUID) -> None:
+    """Leave these letters for a later try than this; a deferred one keeps its own reason."""
     connection.execute(
         text(
             "UPDATE letter SET state = 'deferred', settled_at = clock_timestamp(),"
-            " next_try_at = NULL,"
+            " next_try_at = NULL, claim = :token,"
             " reason = CASE WHEN state = 'deferred' THEN coalesce(reason, :reason)"
             " ELSE :reason END"
             " WHERE letter_id = ANY(CAST(:ids AS uuid[])) AND rehearsal IS NULL"
             " AND checked_at IS NOT NULL AND state IN ('composed', 'deferred')"
         ),
-        {"ids": [one.letter_id for one in letters], "reason": reason},
+        {"ids": [one.letter_id for one in letters], "reason": reason, "token": token},
     )
 
 

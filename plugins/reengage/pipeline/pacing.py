@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -127,10 +126,10 @@ def hold(connection: Connection, held: Mapping[UUID, float]) -> None:
         )
 
 
-def held_for(connection: Connection, run: Run, chunk: int, since: datetime) -> float | None:
+def held_for(connection: Connection, run: Run, chunk: int, token: UUID) -> float | None:
     """Seconds until the first of the chunk's held letters has its turn; None = none is held.
 
-    `since` is when the try began: a letter that it put off is not held but planned (retry).
+    A letter that the try of this token put off is not held but planned (retry).
     """
     seconds: float | None = connection.execute(
         text(
@@ -138,9 +137,9 @@ def held_for(connection: Connection, run: Run, chunk: int, since: datetime) -> f
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND rehearsal IS NULL"
             " AND checked_at IS NOT NULL AND held_until IS NOT NULL"
             " AND (next_try_at IS NULL OR next_try_at <= :now)"  # else it is planned (retry)
-            " AND (state = 'composed' OR (state = 'deferred' AND settled_at < :since))"
+            " AND (state = 'composed' OR (state = 'deferred' AND claim IS DISTINCT FROM :token))"
         ),
-        {"run_id": run.run_id, "chunk": chunk, "since": since, "now": run.settings.now()},
+        {"run_id": run.run_id, "chunk": chunk, "token": token, "now": run.settings.now()},
     ).scalar_one()
     return None if seconds is None else max(0.0, float(seconds))
 

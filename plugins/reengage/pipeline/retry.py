@@ -47,8 +47,11 @@ def plan_next_try(connection: Connection, run: Run, letters: Sequence[UUID]) -> 
     )
 
 
-def next_try(connection: Connection, run: Run, chunk: int, since: datetime) -> datetime | None:
-    """When this run may try the first of the chunk's letters that were put off; else None."""
+def next_try(connection: Connection, run: Run, chunk: int, token: UUID) -> datetime | None:
+    """When this run may try the first of the chunk's letters that were put off; else None.
+
+    What the try of this token put off is `open_letters`' to pass over, also where it is due by now.
+    """
     if run.settings.pinned_now is not None:
         return None
     found = connection.execute(
@@ -56,10 +59,9 @@ def next_try(connection: Connection, run: Run, chunk: int, since: datetime) -> d
             "SELECT min(next_try_at) FROM letter"
             " WHERE sender_run_id = :run_id AND chunk = :chunk AND rehearsal IS NULL"
             " AND state = 'deferred' AND next_try_at < expires_at"
-            # Put off in this try, and due before its end: `open_letters` passes over it.
-            " AND (next_try_at > :now OR settled_at >= :since)"
+            " AND (next_try_at > :now OR claim = :token)"
         ),
-        {"run_id": run.run_id, "chunk": chunk, "now": run.settings.now(), "since": since},
+        {"run_id": run.run_id, "chunk": chunk, "now": run.settings.now(), "token": token},
     )
     at: datetime | None = found.scalar_one()
     return at if at is not None and local_day(at, run.campaign) == run.day else None

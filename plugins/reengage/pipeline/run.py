@@ -137,6 +137,10 @@ class Run:
         """The practice's present day, in the campaign's time zone."""
         return local_day(self.settings.now(), self.campaign)
 
+    def has_passed(self) -> bool:
+        """Whether its day is over: it sends nothing more."""
+        return self.today() > self.day
+
 
 def derive_run_id(dag_id: str, dag_run_id: str) -> UUID:
     """The run's identity, the same for every task and retry of a DAG run."""

@@ -44,6 +44,9 @@ LOOK_SECONDS = 60
 """How long the last look of a claim holds: with a slow relay a batch takes longer than that."""
 STALE_SECONDS = 120
 """How old a look may be when a letter's content leaves: its envelope may take a slow relay long."""
+DRAWN_SECONDS = 2.0
+"""How long the relay's tokens hold: what many workers drew before a long wait for the store would
+leave in one breath after it."""
 SETTLE_SECONDS = 1.0
 """How long an answer may wait to become final; a batch that is through does not wait."""
 
@@ -116,7 +119,7 @@ class _Sender:
         self._asked_to_stop = asked_to_stop
         self._token = uuid4()
         self._relay: relay.RelayConnection | None = None
-        self._turns = Turns(connection, run, chunk, asked_to_stop)
+        self._turns = Turns(connection, run, chunk, self._token, asked_to_stop)
         self._settled_at = self._looked_at = monotonic()
         self._heard: attempts.Answer | None = None
         """An answer that goes into the store with the mark of the letter that follows."""
@@ -133,7 +136,11 @@ class _Sender:
         try:
             while letters := self._turns.next_letters():
                 if ready := self._turns.granted(self._in_their_window(letters)):
-                    self._offer_all(self._claim(ready))
+                    drawn_at = monotonic()
+                    claimed = self._claim(ready)
+                    if monotonic() - drawn_at > DRAWN_SECONDS:
+                        claimed = self._turns.granted(claimed)
+                    self._offer_all(claimed)
                 self._stop_if_asked()
             self._stop_if_asked()
             return self._turns.again_at
@@ -181,7 +188,7 @@ class _Sender:
             may_go = window.is_open(self._run, one.letter.time_zone, now)
             (ready if may_go else waiting).append(one)
         if waiting:
-            outbox.defer(self._connection, waiting, "outside_send_window")
+            outbox.defer(self._connection, waiting, "outside_send_window", token=self._token)
             self._connection.commit()
         openings = [
             window.opens_again(self._run, one.letter.time_zone, now, one.expires_at)
@@ -215,6 +222,8 @@ class _Sender:
         suppressions.replay(self._connection, self._run.settings.suppressions_path)
         pay(self._connection, self._run.keyring)
         self._connection.commit()
+        # From here: the claim may have to wait for the ledger, and its look is no younger for that.
+        self._looked_at = monotonic()
         read_at = outbox.clock(self._connection)
         look = last_look(self._connection, self._run, letters, self._means())
         opens = deposits.verifiers(self._run, letters, look.factors)
@@ -241,11 +250,13 @@ class _Sender:
     def _offer_all(self, claimed: Sequence[outbox.Queued]) -> None:
         """As many as the last look and their windows hold for; the rest is claimed anew.
 
-        At least one is offered, unless its window has closed since the claim: then it waits.
+        At least one is offered, unless its window or the day has ended since the claim, or the task
+        is asked to stop: then it waits.
         """
-        self._looked_at = monotonic()
         for queued in claimed:
             now = self._run.settings.now()
+            if self._asked_to_stop() or self._run.has_passed():
+                break
             if not window.is_open(self._run, queued.letter.time_zone, now):
                 break
             alarmed = self._offer(queued)
@@ -253,7 +264,7 @@ class _Sender:
                 self._settle()
             if alarmed and self._turns.is_paused():
                 break
-            if self._asked_to_stop() or monotonic() - self._looked_at > LOOK_SECONDS:
+            if monotonic() - self._looked_at > LOOK_SECONDS:
                 break
         self._settle()
         self._give_back()
@@ -316,9 +327,8 @@ class _Sender:
 
 
 def _rehearse(connection: Connection, run: Run, chunk: int) -> None:
-    since = outbox.clock(connection)
     directory = run.settings.rehearsal_maildir
-    while letters := outbox.open_letters(connection, run, chunk, since):
+    while letters := outbox.open_letters(connection, run, chunk):
         if directory is not None:
             for queued in letters:
                 name = uuid5(run.run_id, queued.identity).hex

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic, sleep
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -29,7 +30,12 @@ class Turns:
     """Of one try at one chunk. `again_at` is when to come back; None = nothing waits for that."""
 
     def __init__(
-        self, connection: Connection, run: Run, chunk: int, asked_to_stop: Callable[[], bool]
+        self,
+        connection: Connection,
+        run: Run,
+        chunk: int,
+        token: UUID,
+        asked_to_stop: Callable[[], bool],
     ) -> None:
         self.again_at: datetime | None = None
         self._connection = connection
@@ -38,8 +44,9 @@ class Turns:
         self._asked_to_stop = asked_to_stop
         self._watch = breaker.Watch(run.campaign.breaker)
         self._over = False
-        self._rejected = False
-        self._since = outbox.clock(connection)
+        self._left = False
+        """Whether the letters are the campaign's next run's."""
+        self._token = token
         self._began = monotonic()
 
     def come_back(self, *instants: datetime | None) -> None:
@@ -49,19 +56,19 @@ class Turns:
 
     def next_letters(self) -> list[outbox.Queued]:
         """Letters that may be looked at now; none when the try is over."""
-        while not self._over and not self._asked_to_stop() and not self.is_paused():
-            letters = outbox.open_letters(self._connection, self._run, self._chunk, self._since)
+        while not self._over and not self._asked_to_stop() and not self._is_left_to_the_next():
+            letters = outbox.open_letters(self._connection, self._run, self._chunk, self._token)
             if letters and monotonic() - self._began > TRY_SECONDS:
                 self.come_back(outbox.clock(self._connection))
                 break
             if letters:
                 return letters
-            seconds = pacing.held_for(self._connection, self._run, self._chunk, self._since)
+            seconds = pacing.held_for(self._connection, self._run, self._chunk, self._token)
             if seconds is None:
                 break
             self._wait(seconds)
-        self.come_back(retry.next_try(self._connection, self._run, self._chunk, self._since))
-        if self._rejected:
+        self.come_back(retry.next_try(self._connection, self._run, self._chunk, self._token))
+        if self._left:
             self.again_at = None
         self._connection.rollback()
         return []
@@ -102,10 +109,21 @@ class Turns:
         is_held = holds.is_paused(self._connection, self._run.campaign.slug)
         if is_held or (found is not None and found.rejected):
             reason = holds.REASON if is_held else breaker.REJECTED
-            outbox.defer_open(self._connection, self._run, self._chunk, reason)
-            self._rejected = True
+            self._leave(reason)
         self._connection.commit()
         return is_held or found is not None
+
+    def _is_left_to_the_next(self) -> bool:
+        """Whether the run is paused or its day has passed: a try may begin before midnight."""
+        if self._run.has_passed():
+            self._leave("run_became_a_replay")
+            self._connection.commit()
+            return True
+        return self.is_paused()
+
+    def _leave(self, reason: str) -> None:
+        outbox.defer_open(self._connection, self._run, self._chunk, reason)
+        self._left = True
 
     def _wait(self, seconds: float) -> None:
         self._connection.rollback()  # nothing is held while waiting

@@ -180,6 +180,36 @@ def test_the_send_task_comes_back_when_a_window_opens(
     assert context.told == {}
 
 
+def test_a_relay_that_has_no_time_holds_no_worker_and_fails_nothing(
+    operators: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A campaign that begins while another one has all connections is not lost for the day."""
+    from airflow.sdk.exceptions import AirflowRescheduleException
+    from reengage.relay import RelayBusyError
+
+    again = datetime(2025, 6, 2, 18, tzinfo=UTC)
+    instants = iter([again, None])
+
+    def busy(*_: object, **__: object) -> None:
+        raise RelayBusyError("all connections are in use")
+
+    monkeypatch.setattr(operators, "read_settings", lambda: None)
+    monkeypatch.setattr(operators.PreflightOperator, "_begin", lambda *_: None)
+    monkeypatch.setattr("reengage.pipeline.preflight.preflight", busy)
+    monkeypatch.setattr("reengage.pipeline.preflight.when_to_ask_again", lambda *_: next(instants))
+    task, context = operators.PreflightOperator(task_id="preflight", campaign="x"), Context()
+    context["params"] = {}
+    context["dag_run"] = SimpleNamespace(
+        dag_id="reengage_x", run_id="manual__1", run_type="manual", logical_date=None
+    )
+    with pytest.raises(AirflowRescheduleException) as raised:
+        task.execute(context)
+    assert raised.value.reschedule_date == again
+    assert context.told == {}
+    failure = failure_of(task, context)  # its day ends before that
+    assert str(failure) == "RelayBusyError: all connections are in use"
+
+
 def test_airflow_starts_a_task_again_that_comes_back_at_its_time_and_not_before(
     operators: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

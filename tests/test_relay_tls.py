@@ -170,6 +170,31 @@ def test_a_refused_log_in_says_so_without_the_password(good: Certificates) -> No
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("reply", ["454 4.7.0 not now", "421 4.3.2 too busy"])
+def test_a_log_in_that_is_put_off_is_one_for_later(reply: str, good: Certificates) -> None:
+    """RFC 4954 section 6: a temporary failure of the log-in is none of user or password."""
+    with (
+        HostileRelay(good, {"auth": reply}, extensions=("AUTH PLAIN",)) as server,
+        pytest.raises(relay.RelayBusyError, match=f"refused the log-in with {reply[:3]}; try"),
+    ):
+        opened(logged_in_url(server, "hunter2"), good.ca)
+
+
+def test_each_step_may_take_as_long_as_the_standard_asks(good: Certificates) -> None:
+    """RFC 5321 section 4.5.3.2: 300 s for greeting, MAIL and RCPT."""
+    waits: dict[str, float | None] = {}
+    with HostileRelay(good) as server:
+        line = opened(relay.RelayUrl.parse(server.url), good.ca)
+        sock = line._wire._sock
+        assert sock is not None
+        for stage in ("mail", "rcpt"):
+            server.at(stage, lambda stage=stage: waits.update({stage: sock.gettimeout()}))
+        line.send("a@example.org", "b@example.org", b"A: b\r\n\r\nc\r\n", envid="e",
+                  on_attempt=lambda: None)  # fmt: skip
+        line.close()
+    assert waits == {"mail": 300, "rcpt": 300}
+
+
 def test_a_user_in_the_url_and_no_log_in_offered_is_an_error(good: Certificates) -> None:
     with (
         HostileRelay(good, extensions=("AUTH GSSAPI",)) as server,

@@ -179,7 +179,8 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
 class PreflightOperator(AsksForApproval, RoomOperator):
     """Opens the run: everything that must hold before a patient is read.
 
-    Asks a person where something that the run works by was never approved in this state.
+    Asks a person where something that the run works by was never approved in this state, and comes
+    back where the relay has no time.
     """
 
     def _in_room(self, settings: Settings, context: Context, trail: Trail | None) -> Any:
@@ -187,22 +188,42 @@ class PreflightOperator(AsksForApproval, RoomOperator):
             settings, context, run_id_of(context), lambda: self._open(settings, context, trail)
         )
 
-    def _open(self, settings: Settings, context: Context, trail: Trail | None) -> dict[str, str]:
-        from reengage.pipeline.preflight import preflight
+    def waits(self, result: Any) -> bool:
+        """For a person, or for the relay."""
+        return isinstance(result, datetime) or super().waits(result)
+
+    def shown(self, result: Any) -> Any:
+        """Ids and the day; a relay that has no time holds no worker."""
+        if isinstance(result, datetime):
+            raise AirflowRescheduleException(result)
+        return super().shown(result)
+
+    def _open(
+        self, settings: Settings, context: Context, trail: Trail | None
+    ) -> dict[str, str] | datetime:
+        from reengage.pipeline.preflight import preflight, when_to_ask_again
+        from reengage.relay import RelayBusyError
 
         params = context["params"]
         named = params.get("campaign_date")
         dag_run = context["dag_run"]
-        run = preflight(
-            settings,
-            self.campaign,
-            run_id_of(context),
-            dag_run.run_id,
-            day=date.fromisoformat(named) if named else None,
-            scheduled_for=dag_run.logical_date if dag_run.run_type in OF_A_DAY else None,
-            dry=bool(params.get("dry")),
-            trail=trail,
-        )
+        try:
+            run = preflight(
+                settings,
+                self.campaign,
+                run_id_of(context),
+                dag_run.run_id,
+                day=date.fromisoformat(named) if named else None,
+                scheduled_for=dag_run.logical_date if dag_run.run_type in OF_A_DAY else None,
+                dry=bool(params.get("dry")),
+                trail=trail,
+            )
+        except RelayBusyError as error:
+            again_at = when_to_ask_again(settings, self.campaign)
+            if again_at is None:
+                raise
+            self.log.warning("%s", error)
+            return again_at
         return {"run_id": str(run.run_id), "campaign_date": str(run.day), "mode": run.mode}
 
 

@@ -57,6 +57,13 @@ __all__ = [
 MAX_LETTERS = 1000
 """Letters of one connection, unless the relay announces fewer (RFC 9422). The lowest limit that a
 common relay comes with is Exim's; one that is over its own says 421, and a letter waits."""
+COMMAND_SECONDS = 300.0
+"""What RFC 5321 section 4.5.3.2 asks for greeting, MAIL and RCPT: a relay that looks a recipient up
+elsewhere may take its time. DATA and its content need no more, so that it is one number."""
+HURRIED_SECONDS = 30.0
+"""The same where somebody waits: a page, an alert."""
+GOODBYE_SECONDS = 10.0
+"""Nothing depends on the answer to QUIT."""
 IDLE_SECONDS = 10.0
 """A connection that was silent for longer is asked whether anyone still listens: one that died
 without a word would make an `unknown`."""
@@ -171,7 +178,7 @@ class RelayConnection:
         """Say goodbye, if anyone still listens."""
         try:
             if self._wire.is_open and self._wire.peek() is None:
-                self._wire.wait_at_most(self._timeout)
+                self._wire.wait_at_most(min(self._timeout, GOODBYE_SECONDS))
                 self._wire.command("QUIT")
         except OSError:
             pass
@@ -303,14 +310,15 @@ def open_relay(
     *,
     on: date,
     trust: Path | None,
-    timeout: float = 30.0,
+    timeout: float = COMMAND_SECONDS,
     patience: float = 600.0,
     max_letters: int | None = MAX_LETTERS,
 ) -> RelayConnection:
     """The one way to a relay: the vendor's entry is looked at, then the connection is opened.
 
     `on` is the practice's day. TLS is up and, where the URL names a user, the log-in is done.
-    `trust` is an extra certificate authority; dates and names are always verified. `patience` is
+    `trust` is an extra certificate authority; dates and names are always verified. `timeout` is how
+    many seconds each step may take; who has somebody waiting gives fewer. `patience` is
     how many seconds the word on a whole letter may take (RFC 5321 section 4.5.3.2.6 asks for 600:
     to hang up early makes an `unknown`). After `max_letters` the connection ends by itself, with
     QUIT; None = never. Raises VendorError where nothing may be sent through the vendor that day or

@@ -26,6 +26,9 @@ from reengage.relay_faults import explained
 from reengage.relay_url import RelayUrl
 from reengage.relay_wire import Wire
 
+CONNECT_SECONDS = 30.0
+"""How long a connection may take to come about, before anybody speaks."""
+
 _SUITES_1_2 = (  # SP 800-52r2 section 3.3.1.1: ECDHE for forward secrecy, AES-GCM
     "ECDHE-ECDSA-AES256-GCM-SHA384",
     "ECDHE-RSA-AES256-GCM-SHA384",
@@ -58,12 +61,14 @@ class TransportEvidence:
 def begin(url: RelayUrl, *, trust: Path | None, timeout: float) -> tuple[Wire, TransportEvidence]:
     """A conversation inside TLS, past EHLO and, where the URL names a user, logged in.
 
-    Raises RelayConnectError, and ConfigurationError where `trust` cannot be read.
+    `timeout` is for each step once the connection is there. Raises RelayConnectError, and
+    ConfigurationError where `trust` cannot be read.
     """
     context = _context_of(trust)
     wire = None
     try:
-        wire = Wire(socket.create_connection((url.host, url.port), timeout), timeout)
+        within = min(timeout, CONNECT_SECONDS)
+        wire = Wire(socket.create_connection((url.host, url.port), within), timeout)
         evidence = _secured(wire, url, context)
         if url.user:
             _log_in(wire, url)
@@ -71,7 +76,8 @@ def begin(url: RelayUrl, *, trust: Path | None, timeout: float) -> tuple[Wire, T
         if wire is not None:
             wire.close()
         if isinstance(error, OSError):
-            raise _failure(url, *explained(error, timeout)) from None
+            seconds = timeout if wire is not None else min(timeout, CONNECT_SECONDS)
+            raise _failure(url, *explained(error, seconds)) from None
         raise
     return wire, evidence
 
@@ -180,6 +186,7 @@ def _log_in(wire: Wire, url: RelayUrl) -> None:
             url,
             f"refused the log-in with {code}",
             "check user and password of its URL" if code >= 500 else "try again later",
+            RelayBusyError if 400 <= code < 500 else RelayConnectError,  # RFC 4954 section 6
         )
 
 

@@ -13,11 +13,16 @@ import pytest
 import simulators.certificates as shown
 import yaml
 from daily import Practice, approve_all
+from reengage.delivery import Rate
 from reengage.errors import ConfigurationError, KeyringError, RelayError, VendorError
 from reengage.keys import ensure_keyring
-from reengage.pipeline.preflight import preflight
+from reengage.pipeline import pacing
+from reengage.pipeline.preflight import preflight, when_to_ask_again
+from reengage.relay import RelayBusyError
 from reengage.settings import Settings
+from reengage.vendors import Vendor, load_vendors
 from simulators.smtp import HostileRelay
+from sqlalchemy import create_engine
 from world import DAY, NOW
 
 CAMPAIGN = "health_education"
@@ -361,3 +366,42 @@ def test_a_named_day_counts_before_the_schedule(practice: Practice) -> None:
         practice.settings, CAMPAIGN, uuid4(), "m", day=DAY, scheduled_for=NOW - timedelta(days=9)
     )
     assert run.day == DAY
+
+
+def test_a_relay_that_has_no_time_is_one_for_later(
+    ready_practice: Practice, relay: HostileRelay
+) -> None:
+    before = left_behind(ready_practice)
+    relay.script = {"connect": "421 4.3.2 too many connections"}
+    with pytest.raises(RelayBusyError, match="answered with 421 instead of 220"):
+        ready_practice.open(CAMPAIGN)
+    assert left_behind(ready_practice) == before
+
+
+def test_another_runs_connections_are_counted_before_the_relay_is_asked(
+    ready_practice: Practice, relay: HostileRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = Rate(connections=1)
+    monkeypatch.setattr(Vendor, "rate", property(lambda _: limited), raising=False)
+    vendor = load_vendors(ready_practice.settings.vendors_path)["embedded"]
+    with create_engine(ready_practice.settings.store_url).connect() as other:
+        assert pacing.take_slot(other, vendor) == 1
+        with pytest.raises(RelayBusyError, match="the 1 connections that relay 'embedded' allows"):
+            ready_practice.open(CAMPAIGN)
+        assert relay.connections == 0
+        pacing.give_slot(other, vendor, 1)
+        ready_practice.open(CAMPAIGN)
+        assert relay.connections == 1
+        assert pacing.take_slot(other, vendor) == 1  # it gave its own back
+
+
+def test_a_relay_that_has_no_time_is_asked_again_on_the_campaigns_day_only(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = practice.settings
+    assert when_to_ask_again(pinned, CAMPAIGN) is None
+    midnight = datetime(2025, 6, 3, 5, tzinfo=UTC)  # in Chicago
+    for minutes, expected in ((6, midnight - timedelta(minutes=1)), (5, None)):
+        now = midnight - timedelta(minutes=minutes)
+        monkeypatch.setattr(Settings, "now", lambda _, now=now: now)
+        assert when_to_ask_again(replace(pinned, pinned_now=None), CAMPAIGN) == expected

@@ -40,7 +40,9 @@ def send(settings: Settings, practice: Practice, alert: Alert) -> int:
     key = open_keyring(settings.keyring).dkim_key(practice.dkim.selector)
     url, day = relay.RelayUrl.parse(configured), settings.now().date()
     taken = 0
-    with relay.open_relay(vendor, url, on=day, trust=settings.relay_trust) as line:
+    with relay.open_relay(
+        vendor, url, on=day, trust=settings.relay_trust, timeout=relay.HURRIED_SECONDS
+    ) as line:
         for address in told.email:
             ident = uuid4()
             message = signed(

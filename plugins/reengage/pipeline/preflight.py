@@ -12,7 +12,7 @@ replay (a past date) and a dry run need no relay, and never get one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
 from reengage.ledger.owed import pay
+from reengage.pipeline import pacing
 from reengage.pipeline.approvals import require_approved
 from reengage.pipeline.complaints import require_few
 from reengage.pipeline.composing import blanks, wordings
@@ -36,6 +37,8 @@ from reengage.sealing.way import Way
 from reengage.settings import Settings
 from reengage.vendors import LOOPBACK, Vendor, level_of, require_host, require_in_force, warning_of
 
+ASK_AGAIN = timedelta(minutes=5)
+"""How long a relay is left alone that has no time for another conversation."""
 LIST_HOURS = 24
 """How long before a list of revoked certificates ends a run says so: most are made daily."""
 
@@ -50,9 +53,11 @@ class Endpoint:
     day: date
     trust: Path | None
 
-    def open(self) -> relay.RelayConnection:
+    def open(self, timeout: float = relay.COMMAND_SECONDS) -> relay.RelayConnection:
         """A connection to it. Raises VendorError, RelayError; see `relay.open_relay`."""
-        return relay.open_relay(self.vendor, self.url, on=self.day, trust=self.trust)
+        return relay.open_relay(
+            self.vendor, self.url, on=self.day, trust=self.trust, timeout=timeout
+        )
 
 
 def preflight(
@@ -91,12 +96,33 @@ def preflight(
 def _relay_requires_tls(run: Run) -> bool:
     """Whether the relay offers REQUIRETLS; who opens no connection takes the vendor's entry for it.
 
-    Raises RelayError where a live run's relay cannot be reached over verified TLS.
+    Raises RelayError where a live run's relay cannot be reached over verified TLS, RelayBusyError
+    where it has no time, or all connections that it allows are in use.
     """
     if run.mode != "live":
         return run.vendor.guarantee == "requiretls"
-    with endpoint(run).open() as connection:
-        return run.vendor.guarantee == "requiretls" and connection.offers_requiretls
+    with run.store.connect() as session:
+        slot = pacing.take_slot(session, run.vendor)
+        if slot is None:
+            raise relay.RelayBusyError(
+                f"the {run.vendor.rate.connections} connections that relay {run.vendor.name!r}"
+                " allows are in use; another run is sending"
+            )
+        try:
+            with endpoint(run).open() as connection:
+                offers = connection.offers_requiretls
+        finally:
+            pacing.give_slot(session, run.vendor, slot)
+    return run.vendor.guarantee == "requiretls" and offers
+
+
+def when_to_ask_again(settings: Settings, slug: str) -> datetime | None:
+    """When to look again for a relay that has no time; None = not today, or the clock is pinned."""
+    campaign = load_campaign(settings.home, slug)
+    now = settings.now()
+    again = now + ASK_AGAIN
+    same_day = local_day(again, campaign) == local_day(now, campaign)
+    return again if same_day and settings.pinned_now is None else None
 
 
 def _warnings(run: Run) -> list[str]:

@@ -84,7 +84,7 @@ def send_trial(
         "campaign": slug, "language": language, "template_sha256": wording.letter.digest,
         "vendor": way_out.vendor.name, "baa_id": way_out.baa_id,
     } | ({"account": account} if account else {})  # fmt: skip
-    with way_out.open() as line:
+    with way_out.open(timeout=relay.HURRIED_SECONDS) as line:
         # Before it leaves: what cannot be recorded is not done.
         with run.store.begin() as connection:
             store.require_keyring(connection, run.keyring)

@@ -101,7 +101,11 @@ def send_all(engine: Engine, keyring: Keyring, practice: Practice, settings: Set
     while _is_due(engine):  # again after a relay that hung up; each time at least one was tried
         tried = len(post.outcomes)
         with relay.open_relay(
-            vendor, url, on=settings.now().date(), trust=settings.relay_trust
+            vendor,
+            url,
+            on=settings.now().date(),
+            trust=settings.relay_trust,
+            timeout=relay.HURRIED_SECONDS,
         ) as line:
             post.offer_all(line)
         if len(post.outcomes) == tried:

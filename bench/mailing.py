@@ -42,6 +42,8 @@ from warehouse import DAY, noon
 CAMPAIGN = "appointment_reminder"
 SQL = Path(__file__).parent / "sql" / "readers.sql"
 EARLY_LETTERS = 5_000
+LONGEST_RETRY_SECONDS = 6
+"""Before a first retry of `send` Airflow waits once to twice the 3 s of dags/reengagement.py."""
 Room = Literal["write_letters", "send"]
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["great_expectations", __name__])
@@ -150,7 +152,8 @@ class Mailing:
         begun, before = perf_counter(), self._server_seconds()
         crew = [_Worker(self, room, share) for share in shares if share]
         while any(worker.is_at_work() for worker in crew):
-            wait([worker.process.sentinel for worker in crew if worker.is_at_work()], 0.05)
+            alive = [worker.process.sentinel for worker in crew if worker.process.is_alive()]
+            wait(alive, 0.05) if alive else sleep(0.05)
             done = progress()
             if not early and done >= EARLY_LETTERS:
                 early = max(worker.megabytes_now() for worker in crew)
@@ -176,7 +179,7 @@ class _Worker:
     def __init__(self, mailing: Mailing, room: Room, share: list[Chunk]) -> None:
         self._mailing, self._room, self._share = mailing, room, share
         self.megabytes = self.processor_seconds = 0.0
-        self._done = 0
+        self._done, self._died_at = 0, 0.0
         self._start()
 
     def _start(self) -> None:
@@ -203,14 +206,16 @@ class _Worker:
         return int(most[0].split()[1]) * 1024 / 1e6 if most else 0.0
 
     def retry_if_killed(self) -> None:
-        """As Airflow does, but at once: the delay between two tries is the practice's to set."""
+        """As Airflow does, after the longest that it waits before a first retry of `send`."""
         if self.process.is_alive():
             return
+        self._died_at = self._died_at or perf_counter()
         self.process.join()
         self._listen()
         if self.process.exitcode not in (0, -signal.SIGKILL):
             sys.exit(f"a worker of {self._room} failed")
-        if self._done < len(self._share):
+        late = perf_counter() - self._died_at >= LONGEST_RETRY_SECONDS
+        if self._done < len(self._share) and late:
             self._start()
 
     def _listen(self) -> None:

@@ -77,7 +77,8 @@ def main() -> int:
         f"{LETTERS:,} letters of {octets:,.0f} octets on average, {SENDERS} senders, once; the"
         f" others resend one of {len(message):,}.\n"
         "baseline of our own: smtplib, before and after; of the others: ours, sending only.\n"
-        "not in it: Airflow's start of a task, a retry's delay, the check of letters.\n"
+        "not in it: Airflow's start of a task, the check of letters. A retry begins after the"
+        " longest delay that it may have, 6 s.\n"
         "PostgreSQL as the embedded default sets it, fsync on"
     )
     return publish("send", note, figures)

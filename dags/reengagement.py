@@ -25,10 +25,13 @@ DEFAULT_ARGS = {
     "owner": "data-engineering",
     "retries": 2,
     "retry_delay": timedelta(seconds=30),
-    "retry_exponential_backoff": True,
+    "retry_exponential_backoff": 2.0,  # the factor; True would be one of 1
     "on_failure_callback": ON_FAILURE,
     "execution_timeout": timedelta(hours=2),
 }
+# A worker that died in mid-campaign is replaced while the other chunks send, after 3 to 6 seconds. A
+# relay that is away has longer than by the two retries of the others: 3 to 6 minutes.
+SEND_AGAIN = {"retries": 6, "retry_delay": timedelta(seconds=3)}
 PARAMS = {
     "campaign_date": Param(
         None,
@@ -68,9 +71,9 @@ for campaign in load_campaigns(HOME)[0]:
         check_letters = task.CheckLettersOperator.partial(
             task_id="check_letters", inlets=[letters]
         ).expand(chunk=plan.output)
-        send = task.SendOperator.partial(task_id="send", inlets=[letters], outlets=[outbox]).expand(
-            chunk=plan.output
-        )
+        send = task.SendOperator.partial(
+            task_id="send", inlets=[letters], outlets=[outbox], **SEND_AGAIN
+        ).expand(chunk=plan.output)
         # With nobody to write to, the mapped tasks are skipped and the run still ends in order.
         settle = task.SettleOperator(task_id="settle", trigger_rule="none_failed", inlets=[outbox])
         shred = task.ShredOperator(task_id="shred", trigger_rule="none_failed")

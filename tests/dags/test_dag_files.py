@@ -21,6 +21,8 @@ import pytest
 from reengage.embedded.home import copy_home
 from reengage.settings import HOME
 
+SEND_RETRY_SECONDS = 3
+"""`make bench WHAT=send` waits twice that for the retry of a killed worker."""
 CHAIN = [
     "preflight",
     "extract",
@@ -79,6 +81,9 @@ def task_shape(task):
         "downstream": sorted(task.downstream_task_ids),
         "upstream": sorted(task.upstream_task_ids),
         "retries": kwargs["retries"] if kwargs else task.retries,
+        "delay": (kwargs["retry_delay"] if kwargs else task.retry_delay).total_seconds(),
+        "factor": kwargs.get("retry_exponential_backoff", 0) if kwargs
+                  else task.retry_exponential_backoff,
         "timeout": timeout.total_seconds(),
         "owner": task.owner,
         "tells": bool(kwargs["on_failure_callback"] if kwargs else task.on_failure_callback),
@@ -222,7 +227,12 @@ def test_a_dag_runs_daily_one_run_at_a_time_and_never_catches_up(dag: dict[str, 
 
 
 def test_every_task_may_be_retried_has_an_owner_and_an_end(dag: dict[str, Any]) -> None:
-    assert {task["retries"] for task in dag["tasks"].values()} == {2}
+    retried = {name: (task["retries"], task["delay"]) for name, task in dag["tasks"].items()}
+    assert retried.pop("send") == (6, SEND_RETRY_SECONDS)
+    assert set(retried.values()) == {(2, 30)}
+    factors = {task["factor"] for task in dag["tasks"].values()}
+    assert factors == {2.0}
+    assert not any(factor is True for factor in factors)  # which Airflow takes for 1: no growth
     assert {task["owner"] for task in dag["tasks"].values()} == {"data-engineering"}
     assert all(0 < task["timeout"] <= 7200 for task in dag["tasks"].values())
 

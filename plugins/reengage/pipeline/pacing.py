@@ -2,8 +2,9 @@
 
 A token bucket per relay and one per recipient's domain, each a row of the store (`pace`), filled by
 the store's clock alone and locked while somebody draws on it: however many workers ask, no more
-than `burst + rate x seconds` letters leave in any span, and no bucket is ever below nothing. Nobody
-draws more than a quarter of a full bucket at once, so that none goes without while another has all.
+than `burst + rate x seconds` letters are granted in any span, and no bucket is ever below nothing.
+Nobody draws more than a quarter of a full bucket at once, so that none goes without while another
+has all.
 A domain is known here by its keyed pseudonym only. Without limits in the vendor's entry nothing is
 asked of the store.
 """

@@ -29,6 +29,7 @@ from reengage.embedded import installation, postgres
 from reengage.embedded.home import copy_home
 from reengage.errors import StoreError
 from reengage.keys import ensure_keyring, open_keyring
+from reengage.pipeline import restored
 from reengage.pipeline.extract import extract
 from reengage.pipeline.letter import write_letters
 from reengage.pipeline.plan import Chunk, plan
@@ -85,6 +86,7 @@ class Mailing:
         """The same in a store and keyring of its own, to be sent to another port."""
         name = f"store_{uuid4().hex[:12]}"
         _administer(self.server, f"CREATE DATABASE {name} TEMPLATE {self.database}")
+        self._move_in(name)
         keyring = self.settings.keyring.with_name(name)
         copytree(self.settings.keyring, keyring)
         settings = replace(
@@ -94,6 +96,13 @@ class Mailing:
             relays={"embedded": f"smtps://localhost:{port}"},
         )
         return replace(self, settings=settings)
+
+    def _move_in(self, name: str) -> None:
+        """The copy is no restored store: it sends."""
+        engine = create_engine(self.server.url(name))
+        with engine.begin() as connection:
+            restored.move_in(connection)
+        engine.dispose()
 
     def drop(self) -> None:
         """Give its room on the disk back."""

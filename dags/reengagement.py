@@ -29,7 +29,7 @@ DEFAULT_ARGS = {
     "on_failure_callback": ON_FAILURE,
     "execution_timeout": timedelta(hours=2),
 }
-# A worker that died in mid-campaign is replaced while the other chunks send, after 3 to 6 seconds. A
+# A worker that died in mid-campaign is replaced within 3 to 6 seconds, while the other chunks send. A
 # relay that is away has longer than by the two retries of the others: 3 to 6 minutes.
 SEND_AGAIN = {"retries": 6, "retry_delay": timedelta(seconds=3)}
 PARAMS = {

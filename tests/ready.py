@@ -17,6 +17,7 @@ import rooms
 from daily import Practice
 from reengage.embedded.certificates import Certificates
 from reengage.embedded.postgres import Postgres
+from reengage.pipeline import restored
 from reengage.pipeline.extract import extract
 from reengage.pipeline.gate import gate
 from reengage.pipeline.plan import Chunk, plan
@@ -47,9 +48,11 @@ class Ready:
     def copy(self, url: str, trust: Path, directory: Path) -> Practice:
         """The practice with store, keys and rehearsal of its own, and the relay at `url`."""
         shutil.copytree(self.practice.settings.keyring, directory / "keys")
+        store_url = self._copy_of("ready_store")
+        move_in(store_url)
         settings = replace(
             self.practice.settings,
-            store_url=self._copy_of("ready_store"),
+            store_url=store_url,
             relays={"embedded": url},
             relay_trust=trust,
             keyring=directory / "keys",
@@ -94,6 +97,14 @@ def composed(server: Postgres, base: Path) -> Iterator[Ready]:
         _end_sessions(server, "ready_world")
         _create(server, "ready_untouched TEMPLATE ready_world")
         yield Ready(practice, server, relay.certificates, live.run_id, dry.run_id, planned.run_id)
+
+
+def move_in(url: str) -> None:
+    """A copy of a store is no restored one, for a test that is not about that."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        restored.move_in(connection)
+    engine.dispose()
 
 
 def run_of(practice: Practice, run_id: UUID) -> Run:

@@ -20,6 +20,7 @@ from uuid import UUID
 
 import psutil
 from daily import Practice
+from ready import move_in
 from reengage import staging, store
 from reengage.embedded import postgres
 from reengage.embedded.home import copy_home
@@ -79,6 +80,7 @@ class Site:
         self.copies += 1
         name = f"round{self.copies}"
         self.admin(f"CREATE DATABASE {name} TEMPLATE {ready.template}")
+        move_in(self.server.url(name))
         shutil.copytree(ready.practice.settings.keyring, directory / "keys")
         settings = ready.practice.settings
         settings = replace(

@@ -437,6 +437,20 @@ def test_purge_deletes_nothing_of_the_ledger(desk: Practice, books: Books) -> No
     assert books.bytes[: len(before)] == before
 
 
+def test_who_says_that_nothing_was_lost_is_on_record(
+    desk: Practice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ["ledger", "restored", "--nothing-lost", "--because", "db2 took over, synchronous"]
+    assert main(said) == 0
+    assert "campaigns go on where they were" in capsys.readouterr().out
+    assert desk.rows("SELECT FROM restoration") == []
+    [home] = desk.rows("SELECT place = store_place() AS here FROM store_home")
+    assert home == {"here": True}
+    [entry] = desk.rows("SELECT entry FROM ledger_entry WHERE kind = 'access'")
+    detail = parse(bytes(entry["entry"])).body["detail"]  # type: ignore[call-overload]
+    assert (detail["ground"], detail["nothing_lost"]) == ("db2 took over, synchronous", True)
+
+
 def test_who_knows_of_a_restored_store_is_on_record(
     desk: Practice, capsys: pytest.CaptureFixture[str]
 ) -> None:

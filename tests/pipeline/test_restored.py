@@ -80,6 +80,48 @@ def test_a_restored_store_sends_nothing_until_somebody_knows_and_nothing_again_t
     assert len(taken(relay)) == LETTERS + 1
 
 
+def test_what_is_missing_of_after_the_newest_checkpoint_stops_it_too(
+    ready_practice: Practice, ready: Ready, relay: HostileRelay, backed_up: Backup
+) -> None:
+    """A point-in-time recovery, a standby that was promoted: elsewhere than where it last sent."""
+    run = run_of(ready_practice, ready.live)
+    signed(run)
+    later = backed_up(ready_practice)
+    assert send(run, CHUNK) == {"sent": LETTERS}
+    again = run_of(later, ready.live)
+    for attempt in (lambda: send(again, CHUNK), lambda: later.open(CAMPAIGN)):
+        with pytest.raises(StoreError, match=r"is not where it last sent from.*was promoted"):
+            attempt()
+    assert states(later, again) == [("composed", None)] * LETTERS
+    accepted(again)
+    assert send(again, CHUNK) == {"unknown": LETTERS}
+    assert len(relay.letters) == LETTERS
+
+
+def test_a_synchronous_standby_goes_on_where_the_other_was_once_somebody_says_so(
+    ready_practice: Practice, ready: Ready, relay: HostileRelay, backed_up: Backup
+) -> None:
+    run = run_of(ready_practice, ready.live)
+    signed(run)
+    again = run_of(backed_up(ready_practice), ready.live)
+    with again.store.begin() as connection:
+        restored.accept_complete(connection, run.keyring, checkpoints(run))
+    assert send(again, CHUNK) == {"sent": LETTERS}
+
+
+def test_nobody_calls_a_store_complete_that_lacks_what_was_signed(
+    ready_practice: Practice, ready: Ready, backed_up: Backup
+) -> None:
+    again = run_of(backed_up(ready_practice), ready.live)
+    run = run_of(ready_practice, ready.live)
+    _opened(run, 1)
+    signed(run)
+    with again.store.begin() as connection, pytest.raises(StoreError, match="without --nothing"):
+        restored.accept_complete(connection, run.keyring, checkpoints(run))
+    with again.store.connect() as connection, pytest.raises(StoreError, match="checkpoint"):
+        restored.require_whole(connection, again)
+
+
 def test_an_earlier_run_that_is_cleared_later_is_still_in_doubt(
     ready_practice: Practice, ready: Ready, relay: HostileRelay
 ) -> None:

@@ -31,7 +31,7 @@ from reengage.ledger.checkpoints import Checkpoints
 from reengage.ledger.recover import covered, recover
 from reengage.ledger.signers import verifiers
 from reengage.pipeline.recalled import Settled, note_traces, settle_restored
-from reengage.pipeline.restored import accept
+from reengage.pipeline.restored import accept, move_in
 from reengage.pipeline.traces import Trace
 from reengage.settings import Settings
 
@@ -241,6 +241,8 @@ def _settle(
             # What left since the newest checkpoint nobody knows: the next run is in doubt. Where
             # more is lost, a person must accept that first (preflight).
             accept(connection, keyring, outside, by)
+        elif newest <= entries:
+            move_in(connection)
         note(
             connection,
             keyring,

@@ -40,7 +40,7 @@ from reengage.ledger.tail import Told
 from reengage.ledger.tail import tail as newest_entries
 from reengage.ledger.verify import Verdict, verify_blocks
 from reengage.ledger.verify import verify as verify_store
-from reengage.pipeline.restored import accept
+from reengage.pipeline.restored import accept, accept_complete
 
 _FOLLOW_SECONDS = 2.0
 
@@ -74,17 +74,24 @@ def checkpoint(options: Namespace, home: Path) -> int:
 
 
 def restored(options: Namespace, home: Path) -> int:
-    """The store came back from a backup, and somebody knows: campaigns go on, and nothing of what
-    may have been sent since is sent again.
+    """The store came back from a backup, or a standby took over, and somebody knows: campaigns go
+    on, and nothing of what may have been sent since is sent again.
     """
     ground = ground_of(options.because)
     keyring = open_keyring(places.keyring(home))
     with places.store(home) as engine, engine.begin() as connection:
         store.require_keyring(connection, keyring)
-        short_of = accept(connection, keyring, _checkpoints(options, home), actor())
-        size = short_of.size if short_of else None
-        detail = {"ground": ground, "checkpoint": size}
+        detail: dict[str, object] = {"ground": ground}
+        if options.nothing_lost:
+            accept_complete(connection, keyring, _checkpoints(options, home))
+            detail["nothing_lost"] = True
+        else:
+            short_of = accept(connection, keyring, _checkpoints(options, home), actor())
+            detail["checkpoint"] = short_of.size if short_of else None
         note_access(connection, keyring, "approved", "ledger/restored", detail)
+    if options.nothing_lost:
+        Console().print("on record with your name; campaigns go on where they were")
+        return 0
     Console().print(
         "on record with your name; the next run of each campaign sends nothing: who might have been"
         " written to in the lost time has an `unknown` letter then"

@@ -191,6 +191,10 @@ def _add_ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "restored", help="the store came back from a backup: send nothing again that it forgot"
     )
     restored.add_argument("--because", required=True, metavar="WORDS", help="kept in the ledger")
+    restored.add_argument(
+        "--nothing-lost", action="store_true",
+        help="it has everything, only elsewhere: a synchronous standby took over",
+    )  # fmt: skip
     prove = actions.add_parser("prove", help="a file that proves an entry without the database")
     prove.add_argument("index", type=_index, metavar="INDEX", help="of the entry, from 0 on")
     prove.add_argument("-o", "--output", type=Path, help="the file; without it, standard output")

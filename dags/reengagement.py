@@ -29,8 +29,8 @@ DEFAULT_ARGS = {
     "on_failure_callback": ON_FAILURE,
     "execution_timeout": timedelta(hours=2),
 }
-# A worker that died in mid-campaign is replaced within 3 to 6 seconds, while the other chunks send. A
-# relay that is away has longer than by the two retries of the others: 3 to 6 minutes.
+# A worker that died in mid-campaign is replaced within 3 to 6 seconds, while the other chunks send;
+# a relay that is away has 3 to 6 minutes, longer than by the two retries of the other tasks.
 SEND_AGAIN = {"retries": 6, "retry_delay": timedelta(seconds=3)}
 PARAMS = {
     "campaign_date": Param(

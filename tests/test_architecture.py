@@ -36,7 +36,7 @@ LEVELS = {
     # 3: the rooms
     "pipeline": 3, "audit": 3, "outcomes": 3, "responses": 3,
     # 4: the corridor and the windows
-    "operator_asking": 4, "notifiers": 4, "alerts": 3,
+    "operator_asking": 4, "operator_beginning": 4, "notifiers": 4, "alerts": 3,
     "operators": 4, "audit_operators": 4, "responses_operators": 4, "outcomes_operators": 4,
     "task_run": 4, "preload": 4, "report": 4, "why": 4,
     "retention": 4, "retention_operators": 4, "outcome_report": 4, "portal": 4,
@@ -66,6 +66,7 @@ DOORS = {
     "airflow": {
         "operators",
         "operator_asking",
+        "operator_beginning",
         "notifiers",
         "audit_operators",
         "outcomes_operators",

@@ -47,6 +47,9 @@ class Stage:
         patch(operators.RoomOperator, "_begin", lambda *_: None)
         patch(operators, "read_settings", lambda: None)
         patch("reengage.pipeline.steps.record_step", lambda *_, **__: None)
+        patch("reengage.operator_beginning.read_settings", lambda: settings)
+        patch("reengage.pipeline.beginnings.begin", lambda *_, **__: None)
+        patch("reengage.pipeline.beginnings.end", lambda *_: None)
         patch("reengage.operator_asking.read_settings", lambda: settings)
         patch("reengage.pipeline.required.note", lambda _, *said: self.noted.append(said))
         patch("reengage.pipeline.required.close", lambda _, place: self.closed.append(place))
@@ -101,9 +104,11 @@ def waiting() -> Callable[..., Any]:
 
 def context() -> Any:
     ti = SimpleNamespace(
-        map_index=None, try_number=1, id="ti-1", task_id="preflight", xcom_push=lambda **_: None
-    )
-    return {"ti": ti, "dag_run": SimpleNamespace(dag_id="reengage_x", run_id="manual__1")}
+        map_index=None, try_number=1, max_tries=2, id="ti-1", task_id="preflight",
+        xcom_push=lambda **_: None,
+    )  # fmt: skip
+    dag_run = SimpleNamespace(dag_id="reengage_x", run_id="manual__1", run_type="manual")
+    return {"ti": ti, "dag_run": dag_run, "params": {}}
 
 
 def test_a_run_by_what_nobody_approved_waits_for_a_person_and_wants_a_reason(

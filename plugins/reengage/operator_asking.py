@@ -18,7 +18,7 @@ from uuid import UUID
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowException, TaskAwaitingInput
 
-from reengage.errors import StoreError
+from reengage.errors import RefusedError, StoreError
 from reengage.grounds import LONGEST_GROUND, tidy
 from reengage.notifiers import tell_question
 from reengage.settings import Settings, read_settings
@@ -198,6 +198,8 @@ class AsksForApproval:
 
     log: Any
     task_id: str
+    refusal: Answer | None = None
+    """The answer that was a no, once it is on record."""
     _answered: tuple[dict[str, str], Answer] | None = None
     _context: Any = None
 
@@ -255,11 +257,15 @@ class AsksForApproval:
                 "a yes needs a reason of 3 to %d characters, naming nobody", LONGEST_GROUND
             )
             return
-        approvals.answer(
-            settings,
-            things,
-            "approved" if answer.approved else "rejected",
-            by=answer.by or NOBODY,
-            reason=answer.reason or NO_REASON,
-            run_id=run_id,
-        )
+        try:
+            approvals.answer(
+                settings,
+                things,
+                "approved" if answer.approved else "rejected",
+                by=answer.by or NOBODY,
+                reason=answer.reason or NO_REASON,
+                run_id=run_id,
+            )
+        except RefusedError:
+            self.refusal = answer
+            raise

@@ -9,7 +9,7 @@ drivers quote rows and addresses (SEC-10, OLN-12). Rooms are imported when a tas
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from airflow.sdk.exceptions import (
 from reengage import metrics
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
 from reengage.operator_asking import AsksForApproval, answer_of, ask, asks_no_more, counts
+from reengage.operator_beginning import NotesItsEnd, asked_for
 from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -41,9 +42,6 @@ RETRYABLE = (RelayError, StoreError)
 
 REASON_KEY = "reengage_reason"
 """XCom key under which a failed task leaves its reason; the plugin makes the run's note of it."""
-
-OF_A_DAY = ("scheduled", "backfill")
-"""Types of Airflow's runs that are of their logical date: a backfill of past days is a replay."""
 
 LOOK_AGAIN = timedelta(minutes=5)
 """How long a chunk that does not ask waits for the answer before it looks."""
@@ -176,7 +174,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             self.log.warning("the step's time was not recorded: %s", type(error).__name__)
 
 
-class PreflightOperator(AsksForApproval, RoomOperator):
+class PreflightOperator(NotesItsEnd, AsksForApproval, RoomOperator):
     """Opens the run: everything that must hold before a patient is read.
 
     Asks a person where something that the run works by was never approved in this state, and comes
@@ -204,19 +202,10 @@ class PreflightOperator(AsksForApproval, RoomOperator):
         from reengage.pipeline.preflight import preflight, when_to_ask_again
         from reengage.relay import RelayBusyError
 
-        params = context["params"]
-        named = params.get("campaign_date")
-        dag_run = context["dag_run"]
+        run_id, name = run_id_of(context), context["dag_run"].run_id
         try:
             run = preflight(
-                settings,
-                self.campaign,
-                run_id_of(context),
-                dag_run.run_id,
-                day=date.fromisoformat(named) if named else None,
-                scheduled_for=dag_run.logical_date if dag_run.run_type in OF_A_DAY else None,
-                dry=bool(params.get("dry")),
-                trail=trail,
+                settings, self.campaign, run_id, name, **asked_for(context), trail=trail
             )
         except RelayBusyError as error:
             again_at = when_to_ask_again(settings, self.campaign)

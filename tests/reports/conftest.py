@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -21,7 +22,7 @@ from reengage.reports.auth import Visitor
 from reengage.settings import HOME
 from simulators.certificates import good
 from simulators.smtp import HostileRelay
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from world import World
 
 PATIENTS = 40
@@ -60,6 +61,14 @@ class Reports:
     def post(self, path: str, form: dict[str, str], who: str | None = "officer", **headers: str):  # type: ignore[no-untyped-def]
         said = {"origin": "http://testserver", **({AS: who} if who else {}), **headers}
         return self.client.post(path, data=form, headers=said, follow_redirects=False)
+
+    @contextmanager
+    def practice_store(self) -> Iterator[Connection]:
+        """A transaction of a task's."""
+        engine = create_engine(self.practice.settings.store_url)
+        with engine.begin() as connection:
+            yield connection
+        engine.dispose()
 
     @property
     def run_path(self) -> str:

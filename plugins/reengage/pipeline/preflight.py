@@ -23,14 +23,14 @@ from reengage.campaigns import campaign_digest, load_campaign
 from reengage.errors import ConfigurationError, VendorError
 from reengage.jurisdictions import load_jurisdictions
 from reengage.ledger.owed import pay
-from reengage.pipeline import pacing
+from reengage.pipeline import beginnings, pacing
 from reengage.pipeline.approvals import require_approved
 from reengage.pipeline.complaints import require_few
 from reengage.pipeline.composing import blanks, wordings
 from reengage.pipeline.configuration import note_changes
 from reengage.pipeline.decisions import require_month_key
 from reengage.pipeline.restored import require_whole
-from reengage.pipeline.run import Mode, Run, local_day, recorded_day
+from reengage.pipeline.run import Run, local_day, mode_of, recorded_day
 from reengage.pipeline.seal import seal_letter
 from reengage.pipeline.trail import Trail, complete
 from reengage.sealing.way import Way
@@ -84,7 +84,7 @@ def preflight(
         raise ConfigurationError(
             f"campaign date {day} is in the future (today is {today}); name today or a past day"
         )
-    run = Run(run_id, day, _mode(day, today, dry=dry), campaign, settings, trail)
+    run = Run(run_id, day, mode_of(day, today, dry=dry), campaign, settings, trail)
     baa_id = require_in_force(run.vendor, today)
     require_few(run)
     _load_everything(run)
@@ -142,12 +142,6 @@ def _warnings(run: Run) -> list[str]:
             " hours; fetch the next one, or who has such a certificate gets no letter"
         )
     return [one for one in found if one]
-
-
-def _mode(day: date, today: date, *, dry: bool) -> Mode:
-    if dry:
-        return "dry"
-    return "replay" if day < today else "live"
 
 
 def _load_everything(run: Run) -> None:
@@ -238,4 +232,5 @@ def _record(run: Run, dag_run_id: str, baa_id: str, *, requires_tls: bool) -> No
         run.keyring.create_data_key(run.run_id)
         pay(connection, run.keyring)
         note_changes(connection, run)
+        beginnings.passed(connection, run.run_id)
         complete(connection, run)

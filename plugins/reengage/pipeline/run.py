@@ -152,6 +152,13 @@ def local_day(instant: datetime, campaign: Campaign) -> date:
     return instant.astimezone(ZoneInfo(campaign.time_zone)).date()
 
 
+def mode_of(day: date, today: date, *, dry: bool) -> Mode:
+    """What a run of a day is: a past day is looked at once more and written to no more."""
+    if dry:
+        return "dry"
+    return "replay" if day < today else "live"
+
+
 def resume(settings: Settings, slug: str, run_id: UUID, trail: Trail | None = None) -> Run:
     """The run as preflight recorded it. Raises StoreError when preflight has not.
 

@@ -14,9 +14,10 @@ from reengage.campaigns import Campaign
 from reengage.grounds import LONGEST_GROUND
 from reengage.pipeline import complaints, holds
 from reengage.pipeline.holds import Hold
+from reengage.reports import begun, exports, funnels, months, returns, returns_tables, runs
 from reengage.reports import campaign_tables as tables
-from reengage.reports import exports, funnels, months, returns, returns_tables, runs
 from reengage.reports.asked import Asked
+from reengage.reports.begun import Begun
 from reengage.reports.files import campaigns_of
 from reengage.reports.problems import BadQueryError
 from reengage.reports.render import page
@@ -34,6 +35,8 @@ class Found:
     told: Told | None
     horizon: int
     rows: list[RunRow]
+    lines: list[RunRow | Begun]
+    """The same, and what did not get beyond preflight, or not again after it was cleared."""
     kept: dict[Any, Any]
     back: Table
     hold: Hold | None
@@ -62,7 +65,7 @@ def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
         consent_asked=asked_about,
         consent_given=given,
         consent=tables.share_of(given, asked_about) if shown else None,  # type: ignore[arg-type]
-        runs=tables.runs_table(rows, by_run),
+        runs=tables.runs_table(found.lines, by_run),
         modes=MODES,
         chart=tables.runs_chart(rows, by_run),
         back=found.back,
@@ -124,7 +127,7 @@ def campaign_export(visit: Visit, slug: str, asked: Asked, form: str) -> Respons
         lines = [returns_tables.outcome_table(one) for one in told.reports]
         lines += [returns_tables.effect_table(one) for one in told.reports if one.effects]
         lines += [returns_tables.curve_table(told.reports[0]), *returns_tables.slice_tables(told)]
-    lines += [tables.runs_table(found.rows, by_run), found.back]
+    lines += [tables.runs_table(found.lines, by_run), found.back]
     title = found.campaign.title + (f", {told.month.name}" if told else "")
     return exports.download(lines, form, slug + when, title, said)
 
@@ -148,8 +151,9 @@ def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None 
     small = visit.visitor.sees_small_counts
     with visit.reading() as connection:
         rows = runs.recent(connection, slug, tables.DAYS)
+        lines = begun.among(rows, begun.recent(connection, slug, tables.DAYS, now), tables.DAYS)
         kept = funnels.kept(connection, [row.run_id for row in rows], small=small)
         back = tables.came_back(connection, visit.settings.home, slug, now, small=small)
         hold = holds.latest(connection).get(slug)
         stopped = complaints.stopped(connection, visit.settings.home, one, today) is not None
-    return Found(one, told, horizon or HORIZON, rows, kept, back, hold, stopped)
+    return Found(one, told, horizon or HORIZON, rows, lines, kept, back, hold, stopped)

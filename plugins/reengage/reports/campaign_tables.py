@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from reengage.reasons import EXCLUDED
 from reengage.reports import charts, funnels, runs
+from reengage.reports.begun import Begun
 from reengage.reports.cells import HIDDEN, Count, alone
 from reengage.reports.render import count
 from reengage.reports.runs import MODES, RunRow
@@ -119,8 +120,8 @@ def consent(shown: funnels.Shown) -> tuple[Count, Count]:
     return asked, asked - sum(numbers[code] for code in _CONSENT)
 
 
-def runs_table(rows: Sequence[RunRow], by_run: Mapping[Any, funnels.Shown]) -> Table:
-    """The campaign's runs, the newest first."""
+def runs_table(rows: Sequence[RunRow | Begun], by_run: Mapping[Any, funnels.Shown]) -> Table:
+    """The campaign's runs, the newest first, those that never passed preflight among them."""
     lines = []
     for row in rows:
         found = by_run.get(row.run_id)

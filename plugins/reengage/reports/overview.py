@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from reengage.alerts.tell import listed
 from reengage.campaigns import Campaign
 from reengage.report import Funnel
-from reengage.reports import charts, funnels, runs, waiting
+from reengage.reports import begun, charts, funnels, runs, waiting
+from reengage.reports.begun import Begun
 from reengage.reports.cells import HIDDEN, Count, alone
 from reengage.reports.decisions import alerts_table
 from reengage.reports.files import campaigns_of
@@ -35,13 +36,16 @@ def overview(visit: Visit) -> HTMLResponse:
     campaigns, broken = campaigns_of(visit.settings.home)
     small = visit.visitor.sees_small_counts
     with visit.reading() as connection:
-        latest = runs.latest(connection)
+        rows = runs.newest(connection)
+        slugs = [one.slug for one in campaigns]
+        noted = begun.newest(connection, slugs, visit.settings.now())
+        latest, live = begun.last(rows, noted), begun.last(rows, noted, live=True)
         history = {
             one.slug: runs.recent(connection, one.slug, DAYS, live=True) for one in campaigns
         }
-        ids = [row.run_id for rows in history.values() for row in rows]
+        ids = [row.run_id for days in history.values() for row in days]
         kept = funnels.kept(connection, ids, small=small)
-        todo = waiting.tasks(connection, visit, campaigns, latest)
+        todo = waiting.tasks(connection, visit, campaigns, live)
         told = alerts_of(connection, visit)
     todo += [
         waiting.Task(
@@ -49,7 +53,11 @@ def overview(visit: Visit) -> HTMLResponse:
         )
         for error in broken
     ]
-    current = {slug: funnels.counted(visit, row.run_id) for slug, row in latest.items()}
+    current = {
+        slug: funnels.counted(visit, row.run_id)
+        for slug, row in latest.items()
+        if isinstance(row, RunRow)
+    }
     shown = {slug: funnels.shown(one.funnel, small=small) for slug, one in current.items() if one}
     days = {
         one.slug: [(row, kept[row.run_id]) for row in history[one.slug] if row.run_id in kept]
@@ -63,6 +71,7 @@ def overview(visit: Visit) -> HTMLResponse:
         here="overview",
         campaigns=table_of_runs,
         waiting=todo,
+        order=waiting.order(campaigns, live),
         alerts=told,
         deliverability=fare,
         trend=trend,
@@ -82,11 +91,11 @@ def alerts_of(connection: Connection, visit: Visit) -> Table | None:
 
 def last_runs(
     campaigns: Sequence[Campaign],
-    latest: dict[str, RunRow],
+    latest: Mapping[str, RunRow | Begun],
     shown: dict[str, funnels.Shown],
     small: bool,
 ) -> Table:
-    """What each campaign's newest run came to. Pure."""
+    """What each campaign's newest run came to, begun or not. Pure."""
     rows: list[list[Any]] = []
     for one in campaigns:
         row, found = latest.get(one.slug), shown.get(one.slug)

@@ -39,7 +39,8 @@ _TOLD: Mapping[int, tuple[str, str]] = {
     ),
     404: (
         "There is no such page",
-        "The run, campaign or entry is not there, or not any more. Start from the overview.",
+        "The run, campaign or entry is not there: not yet, or not any more. A run is here from when"
+        " its preflight begins. Start from the overview.",
     ),
     405: ("That cannot be done here", "The page takes no such request. Start from the overview."),
     409: (

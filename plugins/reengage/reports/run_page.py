@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from reengage.campaigns import Campaign
 from reengage.pipeline import holds, required
 from reengage.pipeline.run import derive_run_id
-from reengage.reports import charts, entries, exports, funnels, runs, waiting
+from reengage.reports import begun, charts, entries, exports, funnels, runs, waiting
+from reengage.reports.begun import Begun
 from reengage.reports.campaign_tables import funnel_bars, funnel_table, quality_table
 from reengage.reports.files import campaigns_of
 from reengage.reports.render import page, seconds
@@ -23,8 +24,12 @@ _PREFIX = "reengage_"
 
 
 def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
-    """The page."""
-    row, one = _found(visit, dag_id, dag_run_id)
+    """The page; of a run that never passed preflight, what is known of it and what to do."""
+    row, noted, one = _known(visit, dag_id, dag_run_id)
+    if row is None:
+        if noted is None:
+            raise HTTPException(404)
+        return _begun_page(visit, noted, one)
     visit.record({"campaign": row.campaign, "day": row.day.isoformat()})
     small = visit.visitor.sees_small_counts
     counted = funnels.counted(visit, row.run_id)
@@ -33,15 +38,13 @@ def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
         timing = runs.steps(connection, row.run_id)
         trail = entries.stretch(connection, row) if small else None
         hold = holds.latest(connection).get(row.campaign)
-        asked = [
-            waiting.of_question(visit, question, {row.campaign: one.title if one else row.campaign})
-            for question in required.waiting(connection, visit.settings.now())
-            if question.place.run_id == row.run_id
-        ]
+        asked = _asked(visit, connection, row, one)
     return page(
         visit.request, visit.visitor, "run.html", one.title if one else row.campaign,
         here="overview",
         row=row,
+        noted=noted,
+        verdict=noted.verdict if noted else row.verdict,
         campaign=one,
         mode=MODES[row.mode],
         hold=hold if hold and hold.paused and not row.finished_at else None,
@@ -63,10 +66,36 @@ def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
     )  # fmt: skip
 
 
+def _begun_page(visit: Visit, noted: Begun, one: Campaign | None) -> HTMLResponse:
+    visit.record({"campaign": noted.campaign, "day": noted.day.isoformat()})
+    with visit.reading() as connection:
+        asked = _asked(visit, connection, noted, one)
+    return page(
+        visit.request, visit.visitor, "begun.html", one.title if one else noted.campaign,
+        here="overview",
+        noted=noted,
+        campaign=one,
+        mode=MODES[noted.mode],
+        asked=asked,
+    )  # fmt: skip
+
+
+def _asked(
+    visit: Visit, connection: Connection, row: RunRow | Begun, one: Campaign | None
+) -> list[waiting.Task]:
+    """What the run asks people now."""
+    titles = {row.campaign: one.title if one else row.campaign}
+    return [
+        waiting.of_question(visit, question, titles)
+        for question in required.waiting(connection, visit.settings.now())
+        if question.place.run_id == row.run_id
+    ]
+
+
 def run_export(visit: Visit, dag_id: str, dag_run_id: str, form: str) -> Response:
     """The funnel as CSV or Parquet, the whole page as PDF."""
-    row, one = _found(visit, dag_id, dag_run_id)
-    if form not in exports.FORMATS:
+    row, _, one = _known(visit, dag_id, dag_run_id)
+    if row is None or form not in exports.FORMATS:
         raise HTTPException(404)
     small = visit.visitor.sees_small_counts
     counted = funnels.counted(visit, row.run_id)
@@ -96,20 +125,25 @@ def dag(visit: Visit, dag_id: str) -> Response:
     return page(visit.request, visit.visitor, "no_campaign.html", "Not a campaign", here="overview")
 
 
-def _found(visit: Visit, dag_id: str, dag_run_id: str) -> tuple[RunRow, Campaign | None]:
-    """The run of a DAG run, by what it derives from; nothing else is ever looked up by it."""
+def _known(
+    visit: Visit, dag_id: str, dag_run_id: str
+) -> tuple[RunRow | None, Begun | None, Campaign | None]:
+    """The run of a DAG run, its beginning where that did not pass, and the campaign.
+
+    By what it derives from; nothing else is ever looked up by it.
+    """
     if not dag_id.startswith(_PREFIX):
         raise HTTPException(404)
+    run_id, slug = derive_run_id(dag_id, dag_run_id), dag_id.removeprefix(_PREFIX)
     with visit.reading() as connection:
-        row = _run(connection, dag_id, dag_run_id)
-    if row is None or row.dag_id != dag_id:
-        raise HTTPException(404)
+        row = runs.run_of(connection, run_id)
+        noted = begun.of_run(connection, run_id, visit.settings.now())
     campaigns = {one.slug: one for one in campaigns_of(visit.settings.home)[0]}
-    return row, campaigns.get(row.campaign)
-
-
-def _run(connection: Connection, dag_id: str, dag_run_id: str) -> RunRow | None:
-    return runs.run_of(connection, derive_run_id(dag_id, dag_run_id))
+    return (
+        row if row and row.campaign == slug else None,
+        noted if noted and noted.campaign == slug and noted.state != "passed" else None,
+        campaigns.get(slug),
+    )
 
 
 def _gate(row: RunRow) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 from uuid import UUID
 
@@ -64,8 +64,20 @@ class RunRow:
         return Badge("under way", "quiet")
 
 
-def path_of(row: RunRow) -> str:
-    """Where the page of a run is, below the app's path."""
+class OfDagRun(Protocol):
+    """What is of a run of Airflow's."""
+
+    @property
+    def dag_id(self) -> str:
+        """Of the campaign."""
+
+    @property
+    def dag_run_id(self) -> str:
+        """As Airflow names it."""
+
+
+def path_of(row: OfDagRun) -> str:
+    """Where the page of a run is, below the app's path; and Airflow's own, below that one's."""
     return f"dags/{row.dag_id}/runs/{quote(row.dag_run_id, safe='')}"
 
 
@@ -74,13 +86,13 @@ def run_of(connection: Connection, run_id: UUID) -> RunRow | None:
     return next(iter(_runs(connection, "WHERE run_id = :run_id", {"run_id": run_id})), None)
 
 
-def latest(connection: Connection) -> dict[str, RunRow]:
-    """The newest run of each campaign."""
+def newest(connection: Connection) -> list[RunRow]:
+    """Of each campaign the newest live run, and the newest rehearsal."""
     which = (
-        "WHERE run_id IN (SELECT DISTINCT ON (campaign) run_id FROM run"
-        " ORDER BY campaign, opened_at DESC)"
+        "WHERE run_id IN (SELECT DISTINCT ON (campaign, mode = 'live') run_id FROM run"
+        " ORDER BY campaign, mode = 'live', opened_at DESC)"
     )
-    return {row.campaign: row for row in _runs(connection, which, {})}
+    return _runs(connection, which, {})
 
 
 def recent(connection: Connection, campaign: str, most: int, *, live: bool = False) -> list[RunRow]:

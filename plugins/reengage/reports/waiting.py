@@ -17,6 +17,7 @@ from reengage.pipeline import complaints, holds, required
 from reengage.pipeline.required import Required
 from reengage.pipeline.run import local_day
 from reengage.reports import runs
+from reengage.reports.begun import Begun
 from reengage.reports.render import instant
 from reengage.reports.runs import RunRow
 from reengage.reports.tables import Tone
@@ -36,24 +37,36 @@ class Task:
     outside: bool = False
 
 
+@dataclass(frozen=True)
+class Order:
+    """What is said in place of tasks."""
+
+    text: str
+    is_whole: bool
+    """Whether all that began has ended in order."""
+
+
 def tasks(
     connection: Connection,
     visit: Visit,
     campaigns: Sequence[Campaign],
-    latest: Mapping[str, RunRow],
+    live: Mapping[str, RunRow | Begun],
 ) -> list[Task]:
-    """All of it, what Airflow asks first."""
+    """All of it, what Airflow asks first. `live` is what each campaign began last, live."""
     questions = required.waiting(connection, visit.settings.now())
     titles = {one.slug: one.title for one in campaigns}
     found = [of_question(visit, one, titles) for one in questions]
     asking = {one.place.run_id for one in questions}
-    found += [_of_run(row, titles) for row in latest.values() if _stands(row, asking)]
+    found += [_of_run(row, titles) for row in live.values() if _stands(row, asking)]
+    found += _overdue(visit, campaigns, live)
     held = holds.latest(connection)
     found += [_of_hold(one, titles) for one in held.values() if one.paused]
     for campaign in campaigns:
         found += _of_campaign(connection, visit, campaign)
     if "audit_trail" in visit.visitor.capabilities:
         found += [*_unknown(connection), *_agreements(visit)]
+    else:
+        found += _ended(visit, campaigns)
     return found
 
 
@@ -69,16 +82,50 @@ def of_question(visit: Visit, one: Required, titles: Mapping[str, str]) -> Task:
     return Task("warn", said, one.place.path, link, outside=True)
 
 
-def _stands(row: RunRow, asking: set[UUID]) -> bool:
+def order(campaigns: Sequence[Campaign], live: Mapping[str, RunRow | Begun]) -> Order:
+    """What may be said where nothing waits for a person: no more than is so. Pure."""
+    titles = {one.slug: one.title for one in campaigns}
+    if not live:
+        return Order("Nothing yet: no campaign has begun a live run.", is_whole=False)
+    open_ones = [
+        f"{titles.get(one.campaign, one.campaign)}, {one.day}"
+        for one in live.values()
+        if isinstance(one, Begun) or not one.finished_at
+    ]
+    if open_ones:
+        return Order(f"Nothing for now. Under way: {'; '.join(open_ones)}.", is_whole=False)
+    never = [one.title for one in campaigns if one.slug not in live]
+    some = f" None yet of {', '.join(never)}." if never else ""
+    return Order(f"Nothing. Each campaign's last live run has ended in order.{some}", True)
+
+
+def _stands(row: RunRow | Begun, asking: set[UUID]) -> bool:
     """Whether a campaign's last run waits for somebody, other than with a question above."""
+    if isinstance(row, Begun):
+        return row.stands and not (row.state == "asked" and row.run_id in asking)
     if row.asks:
         return row.run_id not in asking
     return row.gate == "red" or bool(row.last_failed and not row.finished_at)
 
 
-def _of_run(row: RunRow, titles: Mapping[str, str]) -> Task:
+def _overdue(
+    visit: Visit, campaigns: Sequence[Campaign], live: Mapping[str, RunRow | Begun]
+) -> list[Task]:
+    """Runs of which no end is known though their day is over: a task that was killed says none."""
+    found = []
+    for campaign in campaigns:
+        row = live.get(campaign.slug)
+        if not isinstance(row, RunRow) or row.finished_at or _stands(row, set()):
+            continue
+        if row.day < local_day(visit.settings.now(), campaign):
+            said = f"{campaign.title}, {row.day}: not over, though its day is."
+            found.append(Task("warn", said, runs.path_of(row), "the run"))
+    return found
+
+
+def _of_run(row: RunRow | Begun, titles: Mapping[str, str]) -> Task:
     said = f"{titles.get(row.campaign, row.campaign)}, {row.day}: {row.verdict.text}."
-    return Task("warn" if row.asks else "bad", said, runs.path_of(row), "the run")
+    return Task(row.verdict.tone, said, runs.path_of(row), "the run")
 
 
 def _of_hold(one: holds.Hold, titles: Mapping[str, str]) -> Task:
@@ -116,6 +163,22 @@ def _unknown(connection: Connection) -> list[Task]:
     since = f" since {letters[1]:%Y-%m-%d}" if letters[1] else ""
     are = "letter is" if letters[0] == 1 else "letters are"
     return [Task("warn", f"{letters[0]:,} {are} unknown{since}.", "compliance/unknown", "resolve")]
+
+
+def _ended(visit: Visit, campaigns: Sequence[Campaign]) -> list[Task]:
+    """What everybody is told of agreements: that one is over by which a campaign is sent."""
+    today = visit.settings.now().date()
+    vendors = load_vendors(visit.settings.vendors_path)
+    found = []
+    for campaign in campaigns:
+        vendor = vendors.get(campaign.vendor)
+        if vendor and vendor.baa and not vendor.own_relay and days_left(vendor.baa, today) < 0:
+            said = (
+                f"{campaign.title} sends nothing: the agreement with {vendor.name} has ended, on"
+                f" {vendor.baa.expires}."
+            )
+            found.append(Task("bad", said, f"campaigns/{campaign.slug}", "the campaign"))
+    return found
 
 
 def _agreements(visit: Visit) -> list[Task]:

@@ -51,7 +51,7 @@ def sweep(
     six_years = {"before": oldest_kept(today)}
     for name in ("letters", "follow_ups", "runs"):
         gone[name] = _run(store, home, name, six_years)
-    for name in ("steps", "rehearsals"):
+    for name in ("steps", "beginnings", "rehearsals"):
         gone[name] = _run(store, home, name, {"since": now - _days(name)})
     gone |= _shredded(store, keyring, home, now)
     with store.begin() as connection:

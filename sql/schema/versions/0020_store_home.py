@@ -6,10 +6,10 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 
 
 def upgrade() -> None:
-    """Create everything that 0021_store_home.sql describes."""
+    """Create everything that 0020_store_home.sql describes."""
     op.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ ENTRANCES = [*sorted((HOME / "dags").glob("*.py")), HOME / "plugins" / "reengage
 
 LEVELS = {
     # 0-1: values and rules
-    "errors": 0, "roles": 1, "grounds": 1,
+    "errors": 0, "notes": 1, "roles": 1, "grounds": 1,
     "keys": 1, "settings": 1, "sql": 1, "yamlfile": 1, "practice": 1, "contract": 1,
     "vendors": 1, "jurisdictions": 1, "reasons": 1, "mail": 1, "templates": 1, "campaigns": 1,
     "compose": 1, "sealing": 1, "relay_url": 1, "relay_replies": 1, "delivery": 1,
@@ -142,7 +142,7 @@ DOORS = {
 }
 """Who may import what comes from outside."""
 
-PURE = ("errors", "roles", "settings", "sql", "yamlfile", "practice", "contract", "vendors",
+PURE = ("errors", "notes", "roles", "settings", "sql", "yamlfile", "practice", "contract", "vendors",
         "jurisdictions", "reasons", "mail", "templates", "campaigns", "compose",
         "sealing", "lineage", "delivery", "variants")  # fmt: skip
 EDGES_OF_PYTHON = {"sqlalchemy", "psycopg", "socket", "smtplib", "urllib.request", "subprocess"}

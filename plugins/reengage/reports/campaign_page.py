@@ -12,10 +12,9 @@ from fastapi.responses import HTMLResponse
 
 from reengage.campaigns import Campaign
 from reengage.grounds import LONGEST_GROUND
-from reengage.pipeline import complaints, holds
-from reengage.pipeline.holds import Hold
+from reengage.pipeline import holds
 from reengage.reports import campaign_tables as tables
-from reengage.reports import exports, funnels, months, returns, returns_tables, runs
+from reengage.reports import exports, funnels, months, returns, returns_tables, runs, waiting
 from reengage.reports.asked import Asked
 from reengage.reports.files import campaigns_of
 from reengage.reports.problems import BadQueryError
@@ -24,6 +23,7 @@ from reengage.reports.returns import HORIZON, Told
 from reengage.reports.runs import MODES, RunRow
 from reengage.reports.tables import Table
 from reengage.reports.visit import Visit
+from reengage.reports.waiting import Stop
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,7 @@ class Found:
     rows: list[RunRow]
     kept: dict[Any, Any]
     back: Table
-    hold: Hold | None
-    """What somebody decided last; None = it was never paused."""
-    stopped: bool
-    """Whether complaints stop its next run."""
+    stop: Stop
 
 
 def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
@@ -69,8 +66,7 @@ def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
         gates=failed,
         gates_held=held,
         exports=exports.FORMATS,
-        hold=found.hold,
-        stopped=found.stopped,
+        stop=found.stop,
         longest=LONGEST_GROUND,
         **_outcomes(found.told, found.horizon),
     )  # fmt: skip
@@ -151,5 +147,6 @@ def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None 
         kept = funnels.kept(connection, [row.run_id for row in rows], small=small)
         back = tables.came_back(connection, visit.settings.home, slug, now, small=small)
         hold = holds.latest(connection).get(slug)
-        stopped = complaints.stopped(connection, visit.settings.home, one, today) is not None
-    return Found(one, told, horizon or HORIZON, rows, kept, back, hold, stopped)
+        complained = waiting.has_complaints(connection, visit, one)
+        stop = waiting.stop_of(visit, one.title, hold, complained=complained)
+    return Found(one, told, horizon or HORIZON, rows, kept, back, stop)

@@ -88,29 +88,27 @@ class AirflowClient:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/~/xcomEntries"
         told = self.call("GET", f"{path}?xcom_key={REASON_KEY}&limit={PAGE}")["xcom_entries"]
         found = (
-            self.result(dag_id, dag_run_id, one["task_id"], REASON_KEY, one["map_index"])
+            self._left(dag_id, dag_run_id, one["task_id"], REASON_KEY, one["map_index"])
             for one in told
         )
         return list(dict.fromkeys(str(reason) for reason in found if reason is not None))
 
-    def result(
-        self,
-        dag_id: str,
-        dag_run_id: str,
-        task_id: str,
-        key: str = "return_value",
-        map_index: int = -1,
+    def result(self, dag_id: str, dag_run_id: str, task_id: str) -> Any:
+        """What a task gave back, as JSON; None where it gave nothing."""
+        found = self._left(dag_id, dag_run_id, task_id, "return_value")
+        return json.loads(found) if isinstance(found, str) else found
+
+    def _left(
+        self, dag_id: str, dag_run_id: str, task_id: str, key: str, map_index: int = -1
     ) -> Any:
-        """What a task gave back, or left under `key`, as JSON; None where it gave nothing."""
+        """What a task left under `key`; None where it left nothing."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}"
         try:
-            entry = f"{path}/xcomEntries/{key}?map_index={map_index}"
-            found = self.call("GET", entry)["value"]
+            return self.call("GET", f"{path}/xcomEntries/{key}?map_index={map_index}")["value"]
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
             raise
-        return json.loads(found) if isinstance(found, str) else found
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request. Raises urllib.error.HTTPError on a status of 400 and above."""

@@ -3,8 +3,8 @@
 Mounts the reports in Airflow's UI: an item of the menu, and a tab on the campaigns' DAGs and runs.
 The app has its own guard, as Airflow gives a plugin's none. Only the api-server makes it.
 
-Puts the reason of a failed task on its DAG run as the note, where whoever opens the run in the UI
-sees it first. The reason is a text of ours, free of patient data by construction (operators.py).
+Puts what may be said of a failed task on its DAG run as the note, where whoever opens the run in
+the UI sees it first, an Analyst too: a text of ours, without patient data or a count (notes.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
-from reengage.operators import REASON_KEY
+from reengage.notes import NOTE_KEY
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -25,7 +25,7 @@ class NoteOfFailure:
 
     @hookimpl
     def on_dag_run_failed(self, dag_run: DagRun, msg: str) -> None:
-        """Note the reasons of a campaign's run; runs of other DAGs are left alone."""
+        """Note why a run of ours failed; runs of other DAGs are left alone."""
         from airflow.models.xcom import XComModel
         from sqlalchemy.orm import object_session
 
@@ -33,7 +33,7 @@ class NoteOfFailure:
         if session is None or not dag_run.dag_id.startswith("reengage_"):
             return
         found = session.scalars(
-            XComModel.get_many(run_id=dag_run.run_id, dag_ids=dag_run.dag_id, key=REASON_KEY)
+            XComModel.get_many(run_id=dag_run.run_id, dag_ids=dag_run.dag_id, key=NOTE_KEY)
         )
         reasons = dict.fromkeys(str(XComModel.deserialize_value(one)) for one in found)
         if reasons:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 from reengage.errors import ConfigurationError, RelayError, StoreError
+from reengage.notes import NOTE_KEY, REASON_KEY, WITHHELD
 
 CANARY = "canary.4711@example.org"
 
@@ -121,9 +122,38 @@ def test_an_error_of_ours_is_tried_again_only_where_time_may_mend_it(
     failure = failure_of(task(raising(error)), context)
     assert type(failure).__name__ == kind
     assert str(failure) == f"{type(error).__name__}: {error}"
-    assert context.told == {"reengage_reason": f"send: {failure}"}
+    assert context.told[REASON_KEY] == f"send: {failure}"
+    assert set(context.told) == {REASON_KEY, NOTE_KEY}
     assert CANARY not in all_of(failure)
     assert [step["outcome"] for step in steps] == ["failed"]
+
+
+def test_a_count_is_told_in_log_and_reason_and_not_in_the_note(task: Any, steps: list[Any]) -> None:
+    """PRV-27: whoever opens the run reads the note, an Analyst too."""
+    context = Context()
+    error = StoreError("7 patients were to get a letter and have none")
+    assert "7 patients" in str(failure_of(task(raising(error)), context))
+    assert "7 patients" in context.told[REASON_KEY]
+    assert context.told[NOTE_KEY] == f"send: {WITHHELD}"
+    failure_of(task(raising(ConfigurationError("campaigns/x.yaml:6: mend it"))), context)
+    assert context.told[NOTE_KEY] == context.told[REASON_KEY]
+
+
+def test_the_plugin_makes_the_note_of_what_was_left_for_it_and_of_nothing_else(
+    operators: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models.xcom import XComModel
+    from reengage_plugin import NoteOfFailure
+
+    asked: list[str] = []
+    monkeypatch.setattr(XComModel, "get_many", lambda **which: asked.append(which["key"]))
+    monkeypatch.setattr(XComModel, "deserialize_value", lambda found: found)
+    session = SimpleNamespace(scalars=lambda _: ["send: one", "send: one", "settle: two"])
+    monkeypatch.setattr("sqlalchemy.orm.object_session", lambda _: session)
+    dag_run = SimpleNamespace(dag_id="reengage_x", run_id="manual__1", note=None)
+    NoteOfFailure().on_dag_run_failed(dag_run, "")  # type: ignore[arg-type]
+    assert asked == [NOTE_KEY]
+    assert dag_run.note == "send: one\nsettle: two"
 
 
 def test_of_an_unforeseen_error_only_type_and_place_are_told(task: Any, steps: list[Any]) -> None:
@@ -152,7 +182,8 @@ def test_a_task_over_its_time_limit_fails_with_a_text_of_ours(task: Any, steps: 
         failure = failure_of(task(room), context)
     assert type(failure).__name__ == "AirflowException"
     assert str(failure).startswith("send was stopped by its time limit after 0 s; ")
-    assert "clear the task and it goes on where it stopped" in context.told["reengage_reason"]
+    assert "clear the task and it goes on where it stopped" in context.told[REASON_KEY]
+    assert context.told[NOTE_KEY].startswith("send: send was stopped by its time limit; what it")
     assert failure.__context__ is None
     assert CANARY not in all_of(failure)
     assert [step["outcome"] for step in steps] == ["failed"]

@@ -1,9 +1,9 @@
 """Audit operators: the corridor between Airflow and the audit of the ledger.
 
 The same corridor as the campaigns' (`operators`): counts return to Airflow, an error of ours passes
-with its text, of any other only type and place, and a failure's reason becomes the run's note. Run
-ids are made by Airflow's own OpenLineage provider, so that the ledger and Airflow are compared
-under ids that neither of them could choose.
+with its text, of any other only type and place, and the run's note has no count. Run ids are made
+by Airflow's own OpenLineage provider, so that the ledger and Airflow are compared under ids that
+neither of them could choose.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class AuditOperator(RoomOperator):
         try:
             self._desk.fail(message)
         except Exception as error:
-            # Of a ledger that takes no entry this is the finding itself, which the note tells.
+            # Of a ledger that takes no entry this is the finding itself, which the log tells.
             self.log.warning("the ledger has no end of this try: %s", type(error).__name__)
 
     def _record_step(self, context: Context, *_: Any) -> None:

@@ -142,7 +142,8 @@ def require(suite: str, verdicts: Sequence[Verdict]) -> None:
     if stopping := [str(verdict) for verdict in failed if verdict.severity == "critical"]:
         raise GateError(
             f"suite {suite!r} is red: {', '.join(stopping)}; nothing was sent: mend the cause"
-            f" (expectations/{suite}.json says what each expects), then clear the DAG run"
+            f" (expectations/{suite}.json says what each expects), then clear the DAG run",
+            countless=True,
         )
 
 

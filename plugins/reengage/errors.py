@@ -14,11 +14,25 @@ _LIBRARY = str(Path(__file__).parent)
 
 
 class ReengageError(Exception):
-    """Root of all errors raised on purpose. Its text is free of patient data by construction."""
+    """Root of all errors raised on purpose. Its text is free of patient data by construction.
+
+    It may hold a count, unless its class or whoever raises it says that it is `countless`.
+    """
+
+    countless: bool = False
+    """Whether the text holds no count of patients or letters: then a run's note may say it, which
+    an Analyst reads (PRV-27, notes.py)."""
+
+    def __init__(self, *said: object, countless: bool | None = None) -> None:
+        super().__init__(*said)
+        if countless is not None:
+            self.countless = countless
 
 
 class ConfigurationError(ReengageError):
     """A data engineer must mend a file of the project: campaign, template, suite, SQL, settings."""
+
+    countless = True
 
 
 class SourceDataError(ReengageError):
@@ -36,6 +50,8 @@ class RefusedError(ReengageError):
 class VendorError(ReengageError):
     """The compliance officer must act: no business associate agreement in force, host unlisted."""
 
+    countless = True
+
 
 class RelayError(ReengageError):
     """The operator of the mail relay must act: unreachable, no verified TLS, refused log-in."""
@@ -43,6 +59,8 @@ class RelayError(ReengageError):
 
 class KeyringError(ReengageError):
     """The holder of the keys must act: a key is missing, destroyed, or opens nothing."""
+
+    countless = True
 
 
 class StoreError(ReengageError):
@@ -59,6 +77,8 @@ class LedgerError(ReengageError):
 
 class LetterError(ReengageError):
     """A composed letter breaks a rule of its campaign: nothing of the run may be sent."""
+
+    countless = True
 
 
 def place_of(error: BaseException) -> str:

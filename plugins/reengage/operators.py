@@ -3,7 +3,8 @@
 Opens the audit record and the run, calls one room, closes the record, and lets nothing of a patient
 out: what returns to Airflow is counts, chunk numbers and run ids. An error raised on purpose passes
 with its text, free of patient data by construction; of any other only type and place are kept, as
-drivers quote rows and addresses (SEC-10, OLN-12). Rooms are imported when a task runs.
+drivers quote rows and addresses (SEC-10, OLN-12). The run's note, which an Analyst reads, says less
+(notes.py). Rooms are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from airflow.sdk.exceptions import (
 
 from reengage import metrics
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
+from reengage.notes import NOTE_KEY, REASON_KEY, note_of
 from reengage.operator_asking import AsksForApproval, answer_of, ask, asks_no_more, counts
 from reengage.operator_beginning import NotesItsEnd, asked_for
 from reengage.settings import Settings, read_settings
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 RETRYABLE = (RelayError, StoreError)
 """Errors that time may mend; any other needs a person, so a retry would only repeat it."""
 
-REASON_KEY = "reengage_reason"
-"""XCom key under which a failed task leaves its reason; the plugin makes the run's note of it."""
 
 LOOK_AGAIN = timedelta(minutes=5)
 """How long a chunk that does not ask waits for the answer before it looks."""
@@ -65,6 +65,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
     def _corridor(self, context: Context) -> Any:
         started = datetime.now(UTC)
         failure: AirflowException | None = None
+        note = ""
         trail: Trail | None = None
         result: Any = None
         try:
@@ -74,17 +75,18 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             self._require_end(trail, result)
         except ReengageError as error:
             kind = AirflowException if isinstance(error, RETRYABLE) else AirflowFailException
-            failure = kind(f"{type(error).__name__}: {error}")
+            failure, note = kind(f"{type(error).__name__}: {error}"), note_of(error)
         except AirflowTaskTimeout:  # a BaseException
-            failure = AirflowException(self._overdue(started))
+            failure, note = AirflowException(self._overdue(started)), self._overdue()
         except Exception as error:
-            failure = AirflowException(place_of(error))
+            failure, note = AirflowException(place_of(error)), note_of(error)
         self._record_step(context, started, "failed" if failure else "success")
         metrics.after(self.campaign, self.task_id, started, result, failed=failure is not None)
         if failure is not None:
             self.told = str(failure)
             self._record_failure(trail, str(failure))
             context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
+            context["ti"].xcom_push(key=NOTE_KEY, value=f"{self.task_id}: {note}")
             # Raised here, not in the handler: the original must not ride along as its context.
             raise failure
         self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
@@ -149,10 +151,11 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             # The audit closes a try without an end; why the task failed must not be hidden.
             self.log.warning("the ledger has no end of this try yet: %s", type(error).__name__)
 
-    def _overdue(self, started: datetime) -> str:
-        seconds = (datetime.now(UTC) - started).total_seconds()
+    def _overdue(self, started: datetime | None = None) -> str:
+        passed = (datetime.now(UTC) - started).total_seconds() if started else None
+        after = "" if passed is None else f" after {passed:.0f} s"
         return (
-            f"{self.task_id} was stopped by its time limit after {seconds:.0f} s;"
+            f"{self.task_id} was stopped by its time limit{after};"
             " what it did is kept: clear the task and it goes on where it stopped"
         )
 

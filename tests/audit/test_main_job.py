@@ -39,8 +39,8 @@ class Stub:
     def run_state(self, dag_id: str, dag_run_id: str) -> str:
         return self.state
 
-    def note(self, dag_id: str, dag_run_id: str) -> str:
-        return "verify: LedgerError: entry 7 is missing"
+    def reasons(self, dag_id: str, dag_run_id: str) -> list[str]:
+        return ["verify: LedgerError: entry 7 is missing"]
 
     def result(self, dag_id: str, dag_run_id: str, task: str) -> Any:
         return self.found.get(task)

@@ -9,6 +9,7 @@ import pytest
 from approving import answered, records
 from daily import Practice
 from reengage.errors import GateError
+from reengage.notes import WITHHELD, note_of
 from reengage.pipeline.plan import plan
 from reengage.pipeline.question import UnapprovedError
 from reengage.pipeline.run import Run
@@ -82,11 +83,13 @@ def test_of_a_day_with_several_runs_the_largest_counts(due: Callable[..., Run]) 
 
 
 def test_above_the_cap_a_live_run_asks_and_a_dry_one_is_refused(due: Callable[..., Run]) -> None:
-    with pytest.raises(UnapprovedError, match="cohort/health_education"):
+    with pytest.raises(UnapprovedError, match="cohort/health_education") as asks:
         plan(due(10**6))
+    assert "nobody has approved cohort/health_education; answer" in note_of(asks.value)
     with pytest.raises(GateError, match="the campaign allows") as refused:
         plan(due(10**6, dry=True))
     assert not isinstance(refused.value, UnapprovedError)
+    assert note_of(refused.value) == WITHHELD  # PRV-27
 
 
 def test_accepted_counts_let_the_cohorts_norm_begin_anew(

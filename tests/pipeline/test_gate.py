@@ -39,6 +39,7 @@ from gates import (
 from reengage import staging
 from reengage.embedded import postgres
 from reengage.errors import GateError
+from reengage.notes import note_of
 from reengage.pipeline.asking import asking
 from reengage.pipeline.extract import extract
 from reengage.pipeline.gate import _hand_over, gate
@@ -286,6 +287,9 @@ def test_verdicts_hold_no_value_and_one_for_every_expectation(practice: Practice
         frozenset({"suite", "type", "column", "severity", "success", "evaluated"})
     }
     assert "canary" not in json.dumps(kept) + str(refused.value)
+    note = note_of(refused.value)  # PRV-27: names what failed, and not for how many
+    assert note == f"GateError: {refused.value}"
+    assert not any(map(str.isnumeric, note))
     wanted = [
         (suite, entry["type"])
         for suite in SUITES

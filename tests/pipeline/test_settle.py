@@ -12,6 +12,7 @@ import pytest
 from daily import Practice
 from reengage import staging
 from reengage.errors import KeyringError, RelayError, StoreError
+from reengage.notes import WITHHELD, note_of
 from reengage.pipeline.extract import extract
 from reengage.pipeline.letter import write_letters
 from reengage.pipeline.run import Run
@@ -79,6 +80,7 @@ def test_a_stray_letter_is_refused_and_the_run_stays_open(state: str, practice: 
     assert str(refused.value) == (
         f"letters unaccounted for: {{'{state}': 1}}; clear the `send` tasks of this DAG run"
     )
+    assert note_of(refused.value) == WITHHELD  # PRV-27
     assert practice.rows("SELECT finished_at FROM run") == [{"finished_at": None}]
 
 
@@ -92,8 +94,9 @@ def test_a_patient_without_the_letter_that_was_due_is_refused(practice: Practice
         store.execute(text("DELETE FROM letter WHERE patient = :p"), {"p": run.pseudonym("p2")})
     with pytest.raises(
         StoreError, match=r"^1 patients were to get a letter and have none; clear the `le"
-    ):
+    ) as refused:
         settle(run)
+    assert note_of(refused.value) == WITHHELD  # PRV-27
     assert keys(practice) == {run.run_id}
     write_letters(run, chunk)
     with run.store.begin() as store:

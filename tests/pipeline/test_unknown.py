@@ -13,6 +13,7 @@ from reengage.errors import LedgerError, StoreError
 from reengage.keys import ensure_keyring
 from reengage.ledger.accounting import letters_of
 from reengage.ledger.outbox import check_outbox
+from reengage.notes import WITHHELD, note_of
 from reengage.pipeline import unknown
 from reengage.pipeline.run import Run
 from reengage.pipeline.send import send
@@ -149,6 +150,7 @@ def test_who_is_unknown_for_too_long_is_told_by_count_and_id_only() -> None:
         f"2 letters are still `unknown` (oldest: 9 days): {late[0].letter_id}, {late[1].letter_id};"
     )
     assert "never sent again" in str(raised.value)
+    assert note_of(raised.value) == WITHHELD  # PRV-27
     unknown.require_resolved([])
 
 

@@ -27,6 +27,7 @@ PAUSE = {"state": "paused", "reason": "a wrong telephone number in it"}
 RESUME = {"state": "on", "reason": "the text was mended"}
 SMALL = "Health education, 2025-06-02: 7 letters are due. Write them?"
 DIGEST = "ab" * 32
+UNTOLD = "is stopped; the Compliance Officer knows why."
 
 
 @pytest.fixture
@@ -55,8 +56,11 @@ def test_an_officer_pauses_a_campaign_and_every_page_of_it_says_so(running: Repo
     )  # fmt: skip
     assert record["detail"] == {"reason": PAUSE["reason"]}
     for path in ("/", f"/campaigns/{CAMPAIGN}", reports.run_path):
-        for who in ("officer", "analyst", "engineer"):
+        for who in ("officer", "admin"):
             assert "paused by airflow:officer" in reports.get(path, who).text.replace("P", "p")
+        for who in ("analyst", "engineer"):
+            assert UNTOLD in reports.get(path, who).text
+            assert PAUSE["reason"] not in reports.get(path, who).text
     assert f"{PAUSE['reason']}" in reports.get("/compliance/approvals").text
     assert reports.post(HOLD, RESUME).status_code == 303
     for path in ("/", f"/campaigns/{CAMPAIGN}", reports.run_path):
@@ -250,6 +254,33 @@ def test_complaints_that_stop_a_campaign_need_a_person(complained: Reports) -> N
     assert "suppressions continue health_education" in page
     complained.practice.spoil("DELETE FROM response WHERE ctid IN (SELECT min(ctid) FROM response)")
     assert "called spam" not in complained.get("/").text
+
+
+def test_an_analyst_cannot_tell_complaints_from_a_pause(complained: Reports) -> None:
+    """PRV-27: that the limit is reached would narrow a number of complaints that is hidden."""
+    reports = complained
+    paths = ("/", f"/campaigns/{CAMPAIGN}", reports.run_path)
+
+    def shown() -> list[str]:
+        return [reports.get(path, "analyst").text for path in paths]
+
+    reports.practice.spoil("UPDATE run SET finished_at = NULL")
+    by_complaints = shown()
+    for path in paths:  # who sees their number is told no more than that
+        page = reports.get(path, "engineer").text
+        assert (UNTOLD in page, "spam" in page) == (True, False)
+    reports.post(HOLD, PAUSE)
+    by_both = shown()
+    reports.practice.spoil("DELETE FROM response", "DELETE FROM came_back")
+    by_a_pause = shown()
+    reports.post(HOLD, RESUME)
+    by_nothing = shown()
+    reports.practice.spoil("UPDATE run SET finished_at = now()")
+    assert by_complaints == by_both == by_a_pause
+    for stopped, goes_on in zip(by_complaints, by_nothing, strict=True):
+        assert (stopped.count(UNTOLD), "spam" in stopped) == (1, False)
+        assert UNTOLD not in goes_on
+        assert RESUME["reason"] not in goes_on
 
 
 def test_an_experiment_that_is_decided_needs_a_person_until_one_keeps_a_variant(

@@ -11,6 +11,7 @@ from mailed import Mailed
 from notices import complaint
 from reengage.delivery import Complaints
 from reengage.errors import GateError
+from reengage.notes import WITHHELD, note_of
 from reengage.pipeline import complaints
 from reengage.pipeline.preflight import preflight
 from reengage.pipeline.run import Run
@@ -52,6 +53,7 @@ def test_it_stops_from_that_share_on_and_names_counts_only(mailed: Mailed, run: 
         " 50.0%;"
     )
     assert "suppressions continue appointment_reminder" in str(raised.value)
+    assert note_of(raised.value) == WITHHELD  # PRV-27
 
 
 @pytest.mark.parametrize(

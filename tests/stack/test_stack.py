@@ -45,7 +45,7 @@ def played(stack: Stack) -> dict[str, Any]:
         }
 
     def both_send() -> bool:
-        assert client.run_state(DAG, dag_run_id) in ("queued", "running"), client.note(
+        assert client.run_state(DAG, dag_run_id) in ("queued", "running"), client.reasons(
             DAG, dag_run_id
         )
         return len(senders()) == 2 and _count(stack, SENT) > 50
@@ -58,7 +58,7 @@ def played(stack: Stack) -> dict[str, Any]:
     return {
         "dag_run_id": dag_run_id,
         "state": client.run_state(DAG, dag_run_id),
-        "note": client.note(DAG, dag_run_id),
+        "reasons": client.reasons(DAG, dag_run_id),
         "tasks": client.tasks(DAG, dag_run_id),
         "sent_before": sent_before,
         "victim": victim,
@@ -66,7 +66,7 @@ def played(stack: Stack) -> dict[str, Any]:
 
 
 def test_the_run_ends_well_although_a_worker_was_killed(played: dict[str, Any]) -> None:
-    assert played["state"] == "success", played["note"]
+    assert played["state"] == "success", played["reasons"]
     tried = [one for one in played["tasks"] if one["task_id"] == "send" and one["try_number"] > 1]
     assert tried  # what the dead worker had was done by the other
 
@@ -260,7 +260,7 @@ def _run_to_its_end(stack: Stack, dag: str) -> None:
     client.unpause(dag)
     client.trigger(dag, dag_run_id, {})
     _wait_for_the_end(stack, dag, dag_run_id)
-    assert client.run_state(dag, dag_run_id) == "success", client.note(dag, dag_run_id)
+    assert client.run_state(dag, dag_run_id) == "success", client.reasons(dag, dag_run_id)
 
 
 def _wait_for_the_end(stack: Stack, dag: str, dag_run_id: str) -> None:

@@ -33,7 +33,7 @@ from reengage.settings import Settings
 
 AUDIT = "reengage_ledgerAudit"
 NAMED = 3
-"""Findings that a note has room for."""
+"""Findings that a reason has room for."""
 
 
 @dataclass

@@ -34,7 +34,7 @@ LAST = 2**63 - 1
 OVERLAP = timedelta(hours=1)
 """How far back of the last time Airflow is asked again: its clock may not be ours."""
 NAMED = 3
-"""Gaps that a note has room for."""
+"""Gaps that a reason has room for."""
 LISTED = 200
 """Gaps that the ledger keeps one by one; their number it keeps in any case."""
 MIRROR_DAG = "reengage_ledger_mirror"
@@ -51,7 +51,7 @@ class Gap:
     what: What
     job: str
     name: str
-    """As a person finds it in Airflow; for logs and notes, not for the ledger."""
+    """As a person finds it in Airflow; for logs and alerts, not for the ledger."""
     state: str | None = None
     end: str | None = None
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from reengage.embedded.processes import ProcessError, wait_until
+from reengage.notes import REASON_KEY
 
 START_SECONDS = 120
 PAGE = 100
@@ -78,20 +79,36 @@ class AirflowClient:
         self.call("PATCH", path, {"state": "failed", "note": note})
 
     def note(self, dag_id: str, dag_run_id: str) -> str | None:
-        """The note on a run: why it failed."""
+        """The note on a run: of why it failed, what everybody may read."""
         note: str | None = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}")["note"]
         return note
 
+    def reasons(self, dag_id: str, dag_run_id: str) -> list[str]:
+        """Why a run's tasks failed, each reason once and whole: it may hold counts."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/~/xcomEntries"
+        told = self.call("GET", f"{path}?xcom_key={REASON_KEY}&limit={PAGE}")["xcom_entries"]
+        found = (
+            self._left(dag_id, dag_run_id, one["task_id"], REASON_KEY, one["map_index"])
+            for one in told
+        )
+        return list(dict.fromkeys(str(reason) for reason in found if reason is not None))
+
     def result(self, dag_id: str, dag_run_id: str, task_id: str) -> Any:
         """What a task gave back, as JSON; None where it gave nothing."""
+        found = self._left(dag_id, dag_run_id, task_id, "return_value")
+        return json.loads(found) if isinstance(found, str) else found
+
+    def _left(
+        self, dag_id: str, dag_run_id: str, task_id: str, key: str, map_index: int = -1
+    ) -> Any:
+        """What a task left under `key`; None where it left nothing."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}"
         try:
-            found = self.call("GET", f"{path}/xcomEntries/return_value")["value"]
+            return self.call("GET", f"{path}/xcomEntries/{key}?map_index={map_index}")["value"]
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
             raise
-        return json.loads(found) if isinstance(found, str) else found
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request. Raises urllib.error.HTTPError on a status of 400 and above."""

@@ -39,6 +39,8 @@ SAMPLE_SEED = 7
 RUN_SECONDS = 1800
 TASKS = "tasks"
 """The role that Airflow's tasks use the store as: they own nothing of it, nor of the ledger."""
+REASONS = 5
+"""Of a failed run, at most how many are told."""
 WAITS = "waits for a person"
 GIVEN_UP = "waited for a person's answer; this run asks anew, if there is still something to ask"
 AUDIT = "reengage_audit"
@@ -238,9 +240,10 @@ def _state(site: Site, dag_id: str, dag_run_id: str) -> str:
 
 
 def _why(site: Site, dag_id: str, dag_run_id: str) -> str:
-    note = site.airflow.client.note(dag_id, dag_run_id)
-    logs = site.layout.airflow / "logs"
-    return f"{dag_id}: {note or f'failed without a reason of ours, see the logs in {logs}'}"
+    """Whole, for whoever runs this machine: the run's note, which an Analyst reads, says less."""
+    reasons = "\n".join(site.airflow.client.reasons(dag_id, dag_run_id)[:REASONS])
+    none = f"failed without a reason of ours, see the logs in {site.layout.airflow / 'logs'}"
+    return f"{dag_id}: {reasons or none}"
 
 
 def _load_warehouse(layout: Layout, server: postgres.Postgres, job: Job, clock: _Stopwatch) -> str:

@@ -145,7 +145,8 @@ def _answering(run: Run) -> Iterator[None]:
     except OperationalError:
         raise StoreError(
             "the warehouse does not answer; see that it runs and that REENGAGE_WAREHOUSE_URL leads"
-            " to it, then clear `extract`"
+            " to it, then clear `extract`",
+            countless=True,
         ) from None
     except ProgrammingError as error:
         raise SourceDataError(

@@ -43,7 +43,10 @@ def plan(run: Run) -> list[Chunk]:
             text("SELECT gate FROM run WHERE run_id = :run_id"), {"run_id": run.run_id}
         ).scalar_one()
         if gate != "green":
-            raise GateError("the gate has not passed this batch; clear `gate` and look at its log")
+            raise GateError(
+                "the gate has not passed this batch; clear `gate` and look at its log",
+                countless=True,
+            )
         _draw_holdout(connection, run)
         followed = enrol(connection, run)
         chunks = _chunks(staging.part_numbers(connection, run.run_id))

@@ -44,7 +44,8 @@ class UnapprovedError(GateError):
     def __init__(self, question: Question) -> None:
         super().__init__(
             f"nobody has approved {listed(question.things)}; answer under Required Actions in"
-            " Airflow, or `python -m reengage approve`, then clear the task (docs/approvals.md)"
+            " Airflow, or `python -m reengage approve`, then clear the task (docs/approvals.md)",
+            countless=True,
         )
         self.question = question
 

@@ -185,5 +185,6 @@ def _known(connection: Connection, task: TaskRun) -> set[str]:
 def _unanswered(error: SQLAlchemyError) -> StoreError:
     return StoreError(
         f"the ledger did not take the task's beginning ({type(error).__name__}), so that nothing"
-        " was begun; see that the store runs and is migrated, then clear the task"
+        " was begun; see that the store runs and is migrated, then clear the task",
+        countless=True,
     )

@@ -12,9 +12,8 @@ from fastapi.responses import HTMLResponse
 
 from reengage.campaigns import Campaign
 from reengage.grounds import LONGEST_GROUND
-from reengage.pipeline import complaints, holds
-from reengage.pipeline.holds import Hold
-from reengage.reports import begun, exports, funnels, months, returns, returns_tables, runs
+from reengage.pipeline import holds
+from reengage.reports import begun, exports, funnels, months, returns, returns_tables, runs, waiting
 from reengage.reports import campaign_tables as tables
 from reengage.reports.asked import Asked
 from reengage.reports.begun import Begun
@@ -25,6 +24,7 @@ from reengage.reports.returns import HORIZON, Told
 from reengage.reports.runs import MODES, RunRow
 from reengage.reports.tables import Table
 from reengage.reports.visit import Visit
+from reengage.reports.waiting import Stop
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,7 @@ class Found:
     """The same, and what did not get beyond preflight, or not again after it was cleared."""
     kept: dict[Any, Any]
     back: Table
-    hold: Hold | None
-    """What somebody decided last; None = it was never paused."""
-    stopped: bool
-    """Whether complaints stop its next run."""
+    stop: Stop
 
 
 def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
@@ -72,8 +69,7 @@ def campaign_page(visit: Visit, slug: str, asked: Asked) -> HTMLResponse:
         gates=failed,
         gates_held=held,
         exports=exports.FORMATS,
-        hold=found.hold,
-        stopped=found.stopped,
+        stop=found.stop,
         longest=LONGEST_GROUND,
         **_outcomes(found.told, found.horizon),
     )  # fmt: skip
@@ -155,5 +151,6 @@ def _found(visit: Visit, slug: str, asked: Asked, action: str, form: str | None 
         kept = funnels.kept(connection, [row.run_id for row in rows], small=small)
         back = tables.came_back(connection, visit.settings.home, slug, now, small=small)
         hold = holds.latest(connection).get(slug)
-        stopped = complaints.stopped(connection, visit.settings.home, one, today) is not None
-    return Found(one, told, horizon or HORIZON, rows, lines, kept, back, hold, stopped)
+        complained = waiting.has_complaints(connection, visit, one)
+        stop = waiting.stop_of(visit, one.title, hold, complained=complained)
+    return Found(one, told, horizon or HORIZON, rows, lines, kept, back, stop)

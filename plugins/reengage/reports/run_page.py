@@ -37,7 +37,7 @@ def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
     with visit.reading() as connection:
         timing = runs.steps(connection, row.run_id)
         trail = entries.stretch(connection, row) if small else None
-        hold = holds.latest(connection).get(row.campaign)
+        stop = _stop(connection, visit, row, one)
         asked = _asked(visit, connection, row, one)
     return page(
         visit.request, visit.visitor, "run.html", one.title if one else row.campaign,
@@ -47,7 +47,7 @@ def run_page(visit: Visit, dag_id: str, dag_run_id: str) -> HTMLResponse:
         verdict=noted.verdict if noted else row.verdict,
         campaign=one,
         mode=MODES[row.mode],
-        hold=hold if hold and hold.paused and not row.finished_at else None,
+        stop=stop,
         asked=asked,
         shown=shown,
         withheld=counted is None and not small and row.extracted_at is not None,
@@ -90,6 +90,15 @@ def _asked(
         for question in required.waiting(connection, visit.settings.now())
         if question.place.run_id == row.run_id
     ]
+
+
+def _stop(connection: Connection, visit: Visit, row: RunRow, one: Campaign | None) -> waiting.Stop:
+    """What stops the campaign while the run is under way: whoever sees it done need not ask."""
+    if row.finished_at:
+        return waiting.Stop()
+    hold = holds.latest(connection).get(row.campaign)
+    complained = waiting.has_complaints(connection, visit, one) if one else False
+    return waiting.stop_of(visit, "The campaign", hold, complained=complained)
 
 
 def run_export(visit: Visit, dag_id: str, dag_run_id: str, form: str) -> Response:

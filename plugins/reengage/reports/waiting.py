@@ -1,6 +1,8 @@
 """Waiting: what needs a person now, each with where it is answered.
 
-Who may see no small count gets no question's own words: its subject may hold one (PRV-27).
+Who may see no small count gets no question's own words: its subject may hold one (PRV-27). Why a
+campaign is stopped is told to whoever may see the audit trail, and to others in one sentence for
+all grounds: that too many called its letters spam would narrow a count of them that is hidden.
 """
 
 from __future__ import annotations
@@ -60,9 +62,10 @@ def tasks(
     found += [_of_run(row, titles) for row in live.values() if _stands(row, asking)]
     found += _overdue(visit, campaigns, live)
     held = holds.latest(connection)
-    found += [_of_hold(one, titles) for one in held.values() if one.paused]
     for campaign in campaigns:
-        found += _of_campaign(connection, visit, campaign)
+        found += _of_campaign(connection, visit, campaign, held.pop(campaign.slug, None))
+    for slug, one in held.items():  # whose file is gone
+        found += _of_stop(stop_of(visit, slug, one, complained=False), slug, f"campaigns/{slug}")
     if "audit_trail" in visit.visitor.capabilities:
         found += [*_unknown(connection), *_agreements(visit)]
     else:
@@ -128,21 +131,58 @@ def _of_run(row: RunRow | Begun, titles: Mapping[str, str]) -> Task:
     return Task(row.verdict.tone, said, runs.path_of(row), "the run")
 
 
-def _of_hold(one: holds.Hold, titles: Mapping[str, str]) -> Task:
-    said = (
-        f"{titles.get(one.campaign, one.campaign)} is paused by {one.by} since {instant(one.at)}:"
-        f" {one.reason}."
-    )
-    return Task("warn", said, f"campaigns/{one.campaign}#hold", "the campaign")
+@dataclass(frozen=True)
+class Stop:
+    """What keeps a campaign from sending, as far as a visitor is told."""
+
+    hold: holds.Hold | None = None
+    """What somebody decided about it last; None also where the visitor is not told."""
+    complained: bool = False
+    """Whether complaints stop its next run; False also where the visitor is not told."""
+    untold: str | None = None
+    """That it is stopped, in one sentence whatever the ground, for who is not told that."""
+
+    @property
+    def paused(self) -> holds.Hold | None:
+        """The pause in force."""
+        return self.hold if self.hold and self.hold.paused else None
 
 
-def _of_campaign(connection: Connection, visit: Visit, campaign: Campaign) -> list[Task]:
+def stop_of(visit: Visit, name: str, hold: holds.Hold | None, *, complained: bool) -> Stop:
+    """The ground for who may see the audit trail; for others, that there is one. Pure."""
+    if "audit_trail" in visit.visitor.capabilities:
+        return Stop(hold, complained)
+    if complained or (hold and hold.paused):
+        return Stop(untold=f"{name} is stopped; the Compliance Officer knows why.")
+    return Stop()
+
+
+def has_complaints(connection: Connection, visit: Visit, campaign: Campaign) -> bool:
+    """Whether complaints stop the campaign's run of today."""
+    day, home = local_day(visit.settings.now(), campaign), visit.settings.home
+    return complaints.stopped(connection, home, campaign, day) is not None
+
+
+def _of_stop(stop: Stop, name: str, path: str) -> list[Task]:
+    if stop.untold:
+        return [Task("warn", stop.untold, path, "the campaign")]
     found = []
-    settings, path = visit.settings, f"campaigns/{campaign.slug}"
-    day = local_day(settings.now(), campaign)
-    if complaints.stopped(connection, settings.home, campaign, day):
-        said = f"{campaign.title} is stopped: too many of its letters were called spam."
+    if one := stop.paused:
+        said = f"{name} is paused by {one.by} since {instant(one.at)}: {one.reason}."
+        found.append(Task("warn", said, f"{path}#hold", "the campaign"))
+    if stop.complained:
+        said = f"{name} is stopped: too many of its letters were called spam."
         found.append(Task("bad", said, f"{path}#complaints", "find out why, go on"))
+    return found
+
+
+def _of_campaign(
+    connection: Connection, visit: Visit, campaign: Campaign, hold: holds.Hold | None
+) -> list[Task]:
+    path = f"campaigns/{campaign.slug}"
+    complained = has_complaints(connection, visit, campaign)
+    stop = stop_of(visit, campaign.title, hold, complained=complained)
+    found = _of_stop(stop, campaign.title, path)
     # Who is told less of who came back is not told either what it decides.
     if campaign.variants and visit.visitor.sees_small_counts:
         known = read_experiment(connection, campaign.slug)

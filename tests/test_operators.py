@@ -229,7 +229,7 @@ def test_a_relay_that_has_no_time_holds_no_worker_and_fails_nothing(
     monkeypatch.setattr("reengage.pipeline.preflight.preflight", busy)
     monkeypatch.setattr("reengage.pipeline.preflight.when_to_ask_again", lambda *_: next(instants))
     task, context = operators.PreflightOperator(task_id="preflight", campaign="x"), Context()
-    context["params"] = {}
+    context["params"], context["ti"].max_tries = {}, 2
     context["dag_run"] = SimpleNamespace(
         dag_id="reengage_x", run_id="manual__1", run_type="manual", logical_date=None
     )

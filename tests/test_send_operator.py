@@ -50,7 +50,9 @@ class Stage:
         patch("reengage.pipeline.approvals.require_approved", lambda *_: None)
         run = SimpleNamespace(settings=None, run_id="r", campaign=SimpleNamespace(slug="x"))
         patch("reengage.pipeline.run.resume", lambda *_: run)
-        patch("reengage.pipeline.steps.record_step", lambda *_, **__: None)
+        self.steps: list[str] = []
+        ended = self.steps.append
+        patch("reengage.pipeline.steps.record_step", lambda *_, **step: ended(step["outcome"]))
         patch(operators, "read_settings", lambda: None)
         settings = SimpleNamespace(now=lambda: datetime(2025, 6, 2, tzinfo=UTC))
         patch("reengage.operator_asking.read_settings", lambda: settings)
@@ -173,6 +175,13 @@ def test_the_next_pause_of_a_try_is_the_next_trys_question(
 
     stage.question, stage.sent = stage.make(), stage.paused
     stage.stands = ("go on?", "| the first pause's codes |")
+    told: dict[str, str] = {}
+    around = context()
+    around["ti"].xcom_push = lambda *, key, value: told.update({key: value})
     with pytest.raises(AirflowException, match="the next try asks") as raised:
-        task(0).execute(context())
+        task(0).execute(around)
     assert not isinstance(raised.value, AirflowFailException)
+    # A failed try like any other: the run's note, its step and the ledger have it.
+    assert stage.steps == ["success", "failed"]
+    assert told.keys() == {"reengage_reason", "reengage_note"}
+    assert "the next try asks" in told["reengage_note"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from uuid import UUID
 
 from airflow.sdk import Param
-from airflow.sdk.exceptions import AirflowException, TaskAwaitingInput
+from airflow.sdk.exceptions import TaskAwaitingInput
 
 from reengage.errors import RefusedError, StoreError
 from reengage.grounds import LONGEST_GROUND, tidy
@@ -85,7 +85,7 @@ def ask(
 
     Staff are told, and the pages show it, with `things` (name -> SHA-256) that it is about. Raises
     TaskAwaitingInput. Airflow keeps the text of a try's first question, so that somebody
-    would answer one with another before their eyes: AirflowException then, and the next try asks.
+    would answer one with another before their eyes: StoreError then, and the next try asks.
     """
     ti = context["ti"]
     asked = {
@@ -99,9 +99,10 @@ def ask(
     # First, as it may take its time: an answer should not come before the task waits for it.
     tell_question(context, ti.task_id, question.subject, question.about)
     if put_question(asked) != (question.subject, question.body):
-        raise AirflowException(
+        raise StoreError(
             "an earlier question of this try stands in Airflow, which keeps its text; the next try"
-            " asks this one"
+            " asks this one",
+            countless=True,
         )
     LOG.warning("%s\n%s", question.subject, question.body)
     _note(context, question, things or {})

@@ -74,23 +74,26 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             result = self._in_room(settings, context, trail)
             self._require_end(trail, result)
         except ReengageError as error:
-            kind = AirflowException if isinstance(error, RETRYABLE) else AirflowFailException
-            failure, note = kind(f"{type(error).__name__}: {error}"), note_of(error)
+            failure, note = _failure_of(error), note_of(error)
         except AirflowTaskTimeout:  # a BaseException
             failure, note = AirflowException(self._overdue(started)), self._overdue()
         except Exception as error:
             failure, note = AirflowException(place_of(error)), note_of(error)
         self._record_step(context, started, "failed" if failure else "success")
         metrics.after(self.campaign, self.task_id, started, result, failed=failure is not None)
-        if failure is not None:
-            self.told = str(failure)
-            self._record_failure(trail, str(failure))
-            context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
-            context["ti"].xcom_push(key=NOTE_KEY, value=f"{self.task_id}: {note}")
-            # Raised here, not in the handler: the original must not ride along as its context.
-            raise failure
-        self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
-        return self.shown(result)
+        if failure is None:
+            self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
+            try:
+                return self.shown(result)
+            except ReengageError as error:  # a question that cannot be asked in this try
+                failure, note = _failure_of(error), note_of(error)
+            self._record_step(context, started, "failed")
+        self.told = str(failure)
+        self._record_failure(trail, str(failure))
+        context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
+        context["ti"].xcom_push(key=NOTE_KEY, value=f"{self.task_id}: {note}")
+        # Raised here, not in the handler: the original must not ride along as its context.
+        raise failure
 
     def _begin(self, settings: Settings, context: Context) -> Trail | None:
         """Record that the try begins: without that, nothing does (LOG-12)."""
@@ -351,6 +354,11 @@ class ShredOperator(RoomOperator):
         from reengage.pipeline.settle import shred
 
         return shred(run)
+
+
+def _failure_of(error: ReengageError) -> AirflowException:
+    kind = AirflowException if isinstance(error, RETRYABLE) else AirflowFailException
+    return kind(f"{type(error).__name__}: {error}")
 
 
 def run_id_of(context: Context) -> UUID:

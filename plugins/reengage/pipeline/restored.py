@@ -118,7 +118,8 @@ def _require_home(connection: Connection) -> None:
         raise StoreError(
             "the store is not where it last sent from, as one that came back from a backup or a"
             " standby that was promoted: it may send again what was sent since. Nothing is sent; do"
-            " what docs/runbook.md says under `A restored store`"
+            " what docs/runbook.md says under `A restored store`",
+            countless=True,
         )
 
 

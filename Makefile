@@ -84,8 +84,9 @@ mutations: .venv/.locked ## Delete each predicate of the extraction, one by one:
 	@REENGAGE_EVERY_MUTANT=1 $(PY) -m pytest -q -s tests/pipeline/test_mutations.py
 
 .PHONY: backup
-backup: .venv/.locked ## Back up the store, and apart from it the keys (TO=dir KEYS=dir)
-	@$(PY) -m reengage backup $(if $(TO),--to "$(TO)") $(if $(KEYS),--keys "$(KEYS)")
+backup: .venv/.locked ## Back up the store, and apart from it the keys (TO=dir KEYS=dir KEEP=days)
+	@$(PY) -m reengage backup $(if $(TO),--to "$(TO)") $(if $(KEYS),--keys "$(KEYS)") \
+	  $(if $(KEEP),--keep-days "$(KEEP)")
 
 .PHONY: restore
 restore: .venv/.locked ## Bring a store that was lost back (FROM=dir KEYS=dir EVIDENCE="log dir")

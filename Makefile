@@ -150,7 +150,8 @@ sbom: $(AUDIT)/.locked ## Write var/sbom.json (CycloneDX) and var/licences.txt o
 	@cut -d: -f1 var/licences.txt
 
 .PHONY: audit-deps
-audit-deps: $(AUDIT)/.locked ## Look for known vulnerabilities of every locked package
+audit-deps: $(AUDIT)/.locked ## Look for known vulnerabilities of every locked package (requirements-accepted.yaml)
+	@rm -f var/requirements*.audit.json  # an earlier answer is none
 	@if $(PY) -m reengage.cli.supply reachable; then for name in requirements requirements-dev; do \
 	  $(AUDIT)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off \
 	    -r $$name.txt -f json -o var/$$name.audit.json || true; \

@@ -11,6 +11,8 @@ import pytest
 from reengage.cli import reference
 from reengage.cli.main import parser
 from reengage.reasons import EXCLUDED, NOTES, WITHHELD
+from reengage.reports.rules import RULES
+from reengage.roles import CAPABILITIES
 from reengage.sealing.certificates import FAULTS
 from reengage.settings import HOME
 
@@ -145,6 +147,19 @@ def test_every_command_is_on_some_page() -> None:
     )
     names = [name for name, _, _ in reference.every_command(parser())]
     assert [" ".join(name) for name in names if " ".join(name) not in pages] == []
+
+
+def test_the_emergency_procedure_grants_and_takes_back_a_role_that_reads_and_is_on_record() -> None:
+    """SEC-12: its commands are held against the real parsers above, its role against the table."""
+    page = (HOME / "docs" / "runbook.md").read_text(encoding="utf-8")
+    part = page.partition("\n## Emergency access\n")[2].partition("\n## ")[0]
+    granted = re.findall(r'airflow users add-role .* --role "([^"]+)"', part)
+    assert granted == re.findall(r'airflow users remove-role .* --role "([^"]+)"', part)
+    assert granted
+    assert all("disclosures" in CAPABILITIES[role] for role in granted)
+    reads = [rule for rule in RULES.values() if rule.needs == "disclosures"]
+    assert reads
+    assert all(rule.records for rule in reads)
 
 
 # --- proofs ---

@@ -83,6 +83,7 @@ def _matches(route: object, path: str) -> bool:
 def test_a_route_opens_to_whom_the_specification_says(
     name: str, who: str | None, reports: Reports
 ) -> None:
+    """SEC-05: by role, as a table has it that is not the code's."""
     path = path_of(name, reports)
     if "POST" in ROUTES[name].methods:
         if name == "resolve" and who in MAY_OPEN[name]:

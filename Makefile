@@ -84,8 +84,9 @@ mutations: .venv/.locked ## Delete each predicate of the extraction, one by one:
 	@REENGAGE_EVERY_MUTANT=1 $(PY) -m pytest -q -s tests/pipeline/test_mutations.py
 
 .PHONY: backup
-backup: .venv/.locked ## Back up the store, and apart from it the keys (TO=dir KEYS=dir)
-	@$(PY) -m reengage backup $(if $(TO),--to "$(TO)") $(if $(KEYS),--keys "$(KEYS)")
+backup: .venv/.locked ## Back up the store, and apart from it the keys (TO=dir KEYS=dir KEEP=days)
+	@$(PY) -m reengage backup $(if $(TO),--to "$(TO)") $(if $(KEYS),--keys "$(KEYS)") \
+	  $(if $(KEEP),--keep-days "$(KEEP)")
 
 .PHONY: restore
 restore: .venv/.locked ## Bring a store that was lost back (FROM=dir KEYS=dir EVIDENCE="log dir")
@@ -150,7 +151,8 @@ sbom: $(AUDIT)/.locked ## Write var/sbom.json (CycloneDX) and var/licences.txt o
 	@cut -d: -f1 var/licences.txt
 
 .PHONY: audit-deps
-audit-deps: $(AUDIT)/.locked ## Look for known vulnerabilities of every locked package
+audit-deps: $(AUDIT)/.locked ## Look for known vulnerabilities of every locked package (requirements-accepted.yaml)
+	@rm -f var/requirements*.audit.json  # an earlier answer is none
 	@if $(PY) -m reengage.cli.supply reachable; then for name in requirements requirements-dev requirements-ldap; do \
 	  $(AUDIT)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off \
 	    -r $$name.txt -f json -o var/$$name.audit.json || true; \

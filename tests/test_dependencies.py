@@ -6,6 +6,7 @@ import http.server
 import re
 import threading
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ from reengage.errors import ConfigurationError
 from reengage.settings import HOME
 
 SOUND = {"name": "a", "version": "1", "vulns": []}
-KNOWN = {"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}
+KNOWN = {
+    "name": "b", "version": "2",
+    "vulns": [{"id": "CVE-1", "fix_versions": ["3"], "aliases": ["GHSA-1"]}],
+}  # fmt: skip
+TODAY = date(2026, 6, 1)
 UNSEEN = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
 
 
@@ -83,14 +88,58 @@ def test_a_licence_is_the_expression_else_what_is_clear() -> None:
 
 
 def test_a_vulnerability_and_a_package_that_was_not_looked_at_are_faults() -> None:
-    assert supply.audited({"dependencies": [SOUND]}) == (
+    assert supply.audited({"dependencies": [SOUND]}, (), TODAY) == (
         ["1 packages, none with a known vulnerability"], 0,
     )  # fmt: skip
-    assert supply.audited({"dependencies": [SOUND, KNOWN]}) == (
+    assert supply.audited({"dependencies": [SOUND, KNOWN]}, (), TODAY) == (
         ["b 2: CVE-1, mended in 3"], 1,
     )  # fmt: skip
-    lines, status = supply.audited({"dependencies": [SOUND, UNSEEN]})
+    lines, status = supply.audited({"dependencies": [SOUND, UNSEEN]}, (), TODAY)
     assert (status, lines) == (1, ["c: not looked at (Dependency not found on PyPI)"])
+
+
+@pytest.mark.parametrize(
+    ("package", "advisory", "until", "status"),
+    [
+        ("b", "CVE-1", TODAY, 0),
+        ("b", "GHSA-1", TODAY, 0),
+        ("b", "CVE-1", TODAY - timedelta(days=1), 1),  # its day is over
+        ("b", "CVE-1", TODAY + timedelta(days=181), 1),  # nobody accepts for good
+        ("b", "CVE-2", TODAY, 1),
+        ("a", "CVE-1", TODAY, 1),
+    ],
+)
+def test_what_somebody_accepted_is_told_and_lets_it_pass_until_its_day(
+    package: str, advisory: str, until: date, status: int
+) -> None:
+    one = supply.Accepted(
+        package=package, advisory=advisory, until=until, because="never called here"
+    )
+    lines, ended = supply.audited({"dependencies": [SOUND, KNOWN]}, [one], TODAY)
+    assert ended == status
+    [line] = lines
+    assert line.startswith("b 2: CVE-1, mended in 3")
+    assert line.endswith("never called here") is (status == 0)
+    unseen = supply.audited({"dependencies": [KNOWN, UNSEEN]}, [one], TODAY)
+    assert unseen[1] == 1
+
+
+def test_what_is_accepted_has_a_reason_and_a_day(tmp_path: Path) -> None:
+    assert supply.accepted() is not None  # the file itself is sound
+    (tmp_path / supply.ACCEPTED).write_text(
+        "accepted:\n  - {advisory: CVE-1, package: b, until: 2026-12-31}\n", encoding="utf-8"
+    )
+    with pytest.raises(ConfigurationError, match="because"):
+        supply.accepted(tmp_path)
+
+
+def test_ci_looks_at_the_packages_and_drills_the_restore() -> None:
+    """As docs/dependencies.md and docs/backup.md say."""
+    ci = (HOME / ".ci" / "run").read_text(encoding="utf-8")
+    made = {
+        target for line in re.findall(r"^make (.+)$", ci, re.MULTILINE) for target in line.split()
+    }
+    assert {"lint", "test", "sbom", "audit-deps", "drill", "long", "run"} <= made
 
 
 def test_where_the_index_does_not_answer_it_is_skipped_and_says_so(

@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 
 import documented
+import linked
 import pytest
 from reengage.cli import reference
 from reengage.cli.main import parser
 from reengage.reasons import EXCLUDED, NOTES, WITHHELD
+from reengage.reports.rules import RULES
+from reengage.roles import CAPABILITIES
 from reengage.sealing.certificates import FAULTS
 from reengage.settings import HOME
 
@@ -68,15 +71,38 @@ def test_the_reasons_that_python_gives_are_in_the_library() -> None:
     assert [code for code in REASONS_OF_PYTHON if code not in library] == []
 
 
-@pytest.mark.parametrize(
-    "page",
-    sorted(str(p.relative_to(HOME)) for p in [HOME / "README.md", *HOME.glob("docs/**/*.md")]),
-)
+@pytest.mark.parametrize("page", linked.pages())
 def test_every_link_between_the_documents_leads_somewhere(page: str) -> None:
-    at = HOME / page
-    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", at.read_text(encoding="utf-8"))
-    inner = [link for link in links if "://" not in link]
-    assert [link for link in inner if not (at.parent / Path(link)).exists()] == []
+    assert linked.broken(page) == []
+
+
+def test_the_links_of_every_page_are_followed() -> None:
+    assert {
+        "README.md", "CHANGELOG.md", "docs/threat-model.md", "docs/reference/commands.md",
+        "deploy/compose/README.md", "deploy/kubernetes/README.md",
+    } <= set(linked.pages())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("heading", "slug"),
+    [
+        ("Known gaps", "known-gaps"),
+        ("The pages (`make bench WHAT=reports`)", "the-pages-make-bench-whatreports"),
+        ("An analyst, or [anybody](people.md)", "an-analyst-or-anybody"),
+        ("A `role_of` -- each", "a-role_of----each"),
+    ],
+)  # fmt: skip
+def test_a_heading_is_named_as_github_names_it(heading: str, slug: str) -> None:
+    assert linked.slug_of(heading) == slug
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / "b.md").write_text("# One\n\n# One\n\n```\n# No heading\n```\n", encoding="utf-8")
+    good = "[a](b.md) [b](b.md#one) [c](b.md#one-1) [d](#here) [e](https://example.org/#x) `[f](g)`"
+    bad = ["c.md", "b.md#two", "b.md#one-2", "b.md#no-heading", "#there"]
+    links = " ".join(f"[x]({link})" for link in bad)
+    (tmp_path / "a.md").write_text(f"## Here\n\n{good} {links}\n", encoding="utf-8")
+    assert linked.broken("a.md", tmp_path) == bad
 
 
 # --- commands ---
@@ -121,6 +147,19 @@ def test_every_command_is_on_some_page() -> None:
     )
     names = [name for name, _, _ in reference.every_command(parser())]
     assert [" ".join(name) for name in names if " ".join(name) not in pages] == []
+
+
+def test_the_emergency_procedure_grants_and_takes_back_a_role_that_reads_and_is_on_record() -> None:
+    """SEC-12: its commands are held against the real parsers above, its role against the table."""
+    page = (HOME / "docs" / "runbook.md").read_text(encoding="utf-8")
+    part = page.partition("\n## Emergency access\n")[2].partition("\n## ")[0]
+    granted = re.findall(r'airflow users add-role .* --role "([^"]+)"', part)
+    assert granted == re.findall(r'airflow users remove-role .* --role "([^"]+)"', part)
+    assert granted
+    assert all("disclosures" in CAPABILITIES[role] for role in granted)
+    reads = [rule for rule in RULES.values() if rule.needs == "disclosures"]
+    assert reads
+    assert all(rule.records for rule in reads)
 
 
 # --- proofs ---

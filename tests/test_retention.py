@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+import yaml
+from reengage.cli import backup as backups
 from reengage.cli.compliance import load_rules
+from reengage.cli.main import parser
 from reengage.errors import KeyringError
 from reengage.keys import Keyring, ensure_keyring
+from reengage.outcomes.observe import ASKED
 from reengage.retention.months import kept_until, oldest_kept, purge
+from reengage.retention.page import retention_markdown
 from reengage.retention.sweep import Places, sweep
 from reengage.retention.table import HELD_FOR_SIX_YEARS, SIX_YEARS, TABLE, kept
 from reengage.settings import HOME, NAMES
@@ -183,7 +192,117 @@ def test_the_oldest_month_that_is_kept_is_the_one_after_the_last_that_goes() -> 
         assert kept_until((oldest - timedelta(days=1)).replace(day=1)) < today
 
 
+# --- dumps ---
+
+
+def keep_days(arguments: list[str]) -> int:
+    """What the command line makes of `backup …`."""
+    options: argparse.Namespace = parser().parse_args(arguments)
+    return int(options.keep_days)
+
+
+def test_whoever_backs_up_keeps_dumps_as_long_as_the_table_says() -> None:
+    """SEC-10: by hand, by make, in containers and on Kubernetes, also who forgets to say so."""
+    days = kept("dumps").term.days
+    compose = yaml.safe_load((HOME / "docker-compose.yaml").read_text(encoding="utf-8"))
+    [cron] = [
+        one
+        for one in yaml.safe_load_all((HOME / "deploy/kubernetes/backup.yaml").read_text("utf-8"))
+        if one["kind"] == "CronJob"
+    ]
+    pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    command = compose["services"]["backup"]["command"]
+    assert command[:3] == ["python", "-m", "reengage"]
+    assert "--keep-days" in command
+    said = [command[3:], pod["containers"][0]["args"], made(), ["backup"]]
+    assert [keep_days(one) for one in said] == [days] * 4
+    assert keep_days(made("KEEP=7")) == 7
+
+
+def made(*variables: str) -> list[str]:
+    """The arguments of `make backup`."""
+    says = ["make", "--no-print-directory", "-n", "backup", "PY=python", *variables]
+    told = subprocess.run(says, cwd=HOME, capture_output=True, text=True, check=True).stdout
+    line = next(one for one in told.replace("\\\n", " ").splitlines() if " backup" in one)
+    return line.split(" -m reengage ", 1)[1].replace('"', "").split()
+
+
+def test_a_dump_goes_when_its_days_are_over_and_the_newest_never(
+    engine: Engine, keyring: Keyring, tmp_path: Path
+) -> None:
+    days = kept("dumps").term.days
+    ages = {
+        name: f"{NOW - timedelta(days=name):%Y%m%dT%H%M%S.%fZ}" for name in (days - 1, days + 1)
+    }
+    for name in ages.values():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").touch()
+    options = parser().parse_args(["backup"])
+    assert backups._expire(options, engine, keyring, tmp_path) == [ages[days + 1]]
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] == "2"] == [ages[days - 1]]
+
+
+# --- Airflow's own ---
+
+
+def test_the_pages_lines_remove_airflows_old_logs_where_airflow_has_them(tmp_path: Path) -> None:
+    """In containers they are not below AIRFLOW_HOME: run as they stand, by a real Airflow."""
+    days = kept("airflow_logs").term.days
+    logs = tmp_path / "var" / "log" / "airflow"
+    old, young = logs / "dag_id=a" / "old.log", logs / "dag_id=b" / "young.log"
+    aged(old, days + 2)
+    aged(young, days - 2)
+    elsewhere = tmp_path / "home" / "logs" / "old.log"
+    aged(elsewhere, days + 2)
+    [block] = re.findall(r"```\n(.*?)```", retention_markdown(), re.S)
+    lines = [line for line in block.splitlines() if not line.startswith("airflow db")]
+    assert len(lines) == 3
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
+        check=True,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+            "AIRFLOW_HOME": str(tmp_path / "home"),
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs),
+        },
+    )
+    assert not old.parent.exists()
+    assert young.exists()
+    assert elsewhere.exists()
+
+
 # --- the sweep ---
+
+
+def test_what_became_of_somebody_is_kept_six_years_from_the_last_day_of_asking(
+    engine: Engine, keyring: Keyring
+) -> None:
+    """SEC-19: an outcome may be known 210 days after the letter that it is counted with."""
+    asked = NOW.date().replace(year=NOW.year - SIX_YEARS, day=min(NOW.day, 28))
+    for last in (asked, asked - timedelta(days=200)):
+        run = a_run(engine, last - ASKED)
+        do(
+            engine,
+            "INSERT INTO outcome (follow_up_id, known_on)"
+            " SELECT follow_up_id, :last FROM follow_up WHERE run_id = :run",
+            last=last,
+            run=run,
+        )
+    swept = sweep(engine, keyring, HOME, now=NOW, places=Places())
+    assert (swept["letters"], swept["follow_ups"]) == (2, 1)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT known_on FROM outcome")).scalars().all() == [asked]
+
+
+def test_an_outcome_of_late_september_2020_is_kept_to_late_september_2026() -> None:
+    day = date(2020, 2, 29)
+    last = day + ASKED
+    assert last == date(2020, 9, 26)
+    assert oldest_kept(date(2026, 9, 26) - ASKED) <= day  # which the sweep goes by
+    assert oldest_kept(date(2026, 9, 26)) > day  # its letter's time is over long since
+
+
+# --- the sweep, of everything else ---
 
 
 def test_what_is_over_goes_with_its_run_and_what_is_not_stays(

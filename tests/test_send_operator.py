@@ -8,8 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from reengage.grounds import NO_REASON
 
-ANSWER = {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "olga"}}
+WHY = "the relay lists bounces of last year"
+ANSWER = {
+    "chosen_options": ["Approve"],
+    "responded_by_user": {"id": "1", "name": "olga"},
+    "params_input": {"reason": WHY},
+}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +110,7 @@ def test_the_chunk_that_met_it_asks_as_airflows_own_operator_does(
     assert raised.value.timeout == timedelta(hours=3)
     [asked] = stage.asked
     assert asked["options"] == [ApprovalOperator.APPROVE, ApprovalOperator.REJECT]
-    assert asked["params"] == {}
+    assert asked["params"]["reason"]["schema"]["minLength"] == 3  # a yes goes on record with why
     assert asked["defaults"] == [ApprovalOperator.REJECT]  # nobody's answer is a no
     assert (asked["ti_id"], asked["subject"], asked["body"]) == ("ti-1", "go on?", "| codes |")
     [(place, subject, things, until)] = stage.noted
@@ -126,10 +132,14 @@ def test_the_other_chunks_come_back_in_minutes_and_hold_no_worker(
 @pytest.mark.parametrize(
     ("event", "answer"),
     [
-        (ANSWER, (2, "approved", "olga")),
-        ({**ANSWER, "chosen_options": ["Reject"]}, (2, "rejected", "olga")),
-        ({"chosen_options": ["Reject"], "responded_by_user": None}, (2, "rejected", "")),
-        ({"chosen_options": [], "responded_by_user": None}, (2, "rejected", "")),
+        (ANSWER, (2, "approved", "olga", WHY)),
+        ({**ANSWER, "chosen_options": ["Reject"]}, (2, "rejected", "olga", WHY)),
+        (
+            {**ANSWER, "chosen_options": ["Reject"], "params_input": {}},
+            (2, "rejected", "olga", NO_REASON),
+        ),
+        ({"chosen_options": ["Reject"], "responded_by_user": None}, (2, "rejected", "", NO_REASON)),
+        ({"chosen_options": [], "responded_by_user": None}, (2, "rejected", "", NO_REASON)),
     ],
 )
 def test_the_answer_is_recorded_before_anything_is_sent(
@@ -164,6 +174,21 @@ def test_who_is_no_approver_resumes_no_run_and_the_question_stands(
         task(0).resume_execution("execute_complete", {"event": ANSWER, "number": 2}, context())
     assert stage.answers == []
     assert stage.away == [("olga", {"breaker/x": 2}, "r")]
+    assert len(stage.asked) == 1
+
+
+@pytest.mark.parametrize("said", [{}, {"reason": "ok"}, {"reason": "asked m.doe@example.org"}])
+def test_a_yes_without_a_reason_resumes_no_run_and_the_question_stands(
+    said: dict[str, str], stage: Stage, task: Callable[[int], Any]
+) -> None:
+    """SEC-15: of all decisions this is the one that needs a ground on record."""
+    from airflow.sdk.exceptions import TaskAwaitingInput
+
+    stage.question, stage.sent = stage.make(), stage.paused
+    event = {**ANSWER, "params_input": said}
+    with pytest.raises(TaskAwaitingInput):
+        task(0).resume_execution("execute_complete", {"event": event, "number": 2}, context())
+    assert stage.answers == []
     assert len(stage.asked) == 1
 
 

@@ -8,6 +8,8 @@ from reengage.errors import ConfigurationError
 
 LONGEST_GROUND = 200
 """Characters."""
+NO_REASON = "no reason given"
+"""What stands where a no has none."""
 # An address, or a number as long as a record's: who writes a ground needs neither.
 _NAMES_SOMEBODY = re.compile(r"@|\d{6}")
 

@@ -19,20 +19,21 @@ from airflow.sdk import Param
 from airflow.sdk.exceptions import TaskAwaitingInput
 
 from reengage.errors import RefusedError, StoreError
-from reengage.grounds import LONGEST_GROUND, tidy
+from reengage.grounds import LONGEST_GROUND, NO_REASON, tidy
 from reengage.notifiers import tell_question
 from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from reengage.pipeline.approvals import Verdict
     from reengage.pipeline.required import Place
     from reengage.pipeline.run import Run
 
 LOG = logging.getLogger(__name__)
 APPROVE, REJECT = "Approve", "Reject"
 """In the words of Airflow's own ApprovalOperator."""
-NO_REASON = "no reason given"
+_NEEDS_REASON = "a yes needs a reason of 3 to %d characters, naming nobody"
 
 
 class Asked(Protocol):
@@ -65,6 +66,16 @@ class Answer:
     reason: str | None
     """In words that may be kept for good; None = none was given, or one that names somebody."""
 
+    @property
+    def verdict(self) -> Verdict:
+        """As records say it."""
+        return "approved" if self.approved else "rejected"
+
+    @property
+    def ground(self) -> str:
+        """As records say it: of a no there may be none."""
+        return self.reason or NO_REASON
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -79,9 +90,8 @@ def ask(
     resumed: Mapping[str, Any],
     *,
     things: Mapping[str, str] | None = None,
-    wants_reason: bool = False,
 ) -> NoReturn:
-    """Wait for a person; `execute_complete` gets the answer and `resumed`.
+    """Wait for a person and their reason; `execute_complete` gets the answer and `resumed`.
 
     Staff are told, and the pages show it, with `things` (name -> SHA-256) that it is about. Raises
     TaskAwaitingInput. Airflow keeps the text of a try's first question, so that somebody
@@ -94,7 +104,7 @@ def ask(
         "subject": question.subject,
         "body": question.body,
         "defaults": [REJECT],  # taken when nobody answers in time
-        "params": {"reason": _reason()} if wants_reason else {},  # Airflow refuses None
+        "params": {"reason": _reason()},
     }
     # First, as it may take its time: an answer should not come before the task waits for it.
     tell_question(context, ti.task_id, question.subject, question.about)
@@ -125,17 +135,21 @@ def put_question(asked: dict[str, Any]) -> tuple[str, str | None]:
     return stands.subject, stands.body
 
 
-def counts(run: Run, number: int, _decision: str, by: str) -> bool:
-    """Whether the practice takes this person's answer to the run's pause of this number.
+def answer_pause(run: Run, number: int, said: Answer) -> None:
+    """Record the answer to the run's pause of this number, if the practice takes it.
 
-    Else it is on record that they gave one, and the question stands. Nobody's is a no, and counts.
+    Not of somebody who may not, which is on record, nor a yes without a reason: the question
+    stands. Nobody's is a no, and counts.
     """
-    from reengage.pipeline import approvals
+    from reengage.pipeline import approvals, breaker
 
-    if not by or approvals.may_answer(run.settings, by):
-        return True
-    approvals.turned_away(run.settings, by, {f"breaker/{run.campaign.slug}": number}, run.run_id)
-    return False
+    if said.by and not approvals.may_answer(run.settings, said.by):
+        things = {f"breaker/{run.campaign.slug}": number}
+        approvals.turned_away(run.settings, said.by, things, run.run_id)
+    elif said.approved and said.reason is None:
+        LOG.warning(_NEEDS_REASON, LONGEST_GROUND)
+    else:
+        breaker.answer(run, number, said.verdict, said.by, said.ground)
 
 
 def asks_no_more(context: Context) -> None:
@@ -239,7 +253,7 @@ class AsksForApproval:
         """Counts and ids only, once there is nothing to ask."""
         if isinstance(result, Waiting):
             question, things = result.question, dict(result.question.things)
-            ask(self._context, question, {"things": things}, things=things, wants_reason=True)
+            ask(self._context, question, {"things": things}, things=things)
         return result
 
     def _record(
@@ -254,17 +268,15 @@ class AsksForApproval:
             self.log.warning("%s answered, who is no approver of practice.yaml", answer.by)
             return
         if answer.approved and answer.reason is None:
-            self.log.warning(
-                "a yes needs a reason of 3 to %d characters, naming nobody", LONGEST_GROUND
-            )
+            self.log.warning(_NEEDS_REASON, LONGEST_GROUND)
             return
         try:
             approvals.answer(
                 settings,
                 things,
-                "approved" if answer.approved else "rejected",
+                answer.verdict,
                 by=answer.by or NOBODY,
-                reason=answer.reason or NO_REASON,
+                reason=answer.ground,
                 run_id=run_id,
             )
         except RefusedError:

@@ -25,7 +25,7 @@ from airflow.sdk.exceptions import (
 from reengage import metrics
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
 from reengage.notes import NOTE_KEY, REASON_KEY, note_of
-from reengage.operator_asking import AsksForApproval, answer_of, ask, asks_no_more, counts
+from reengage.operator_asking import AsksForApproval, answer_of, answer_pause, ask, asks_no_more
 from reengage.operator_beginning import NotesItsEnd, asked_for
 from reengage.settings import Settings, read_settings
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-    from reengage.pipeline.breaker import Decision, Question
+    from reengage.operator_asking import Answer
+    from reengage.pipeline.breaker import Question
     from reengage.pipeline.plan import Chunk
     from reengage.pipeline.run import Run
     from reengage.pipeline.send import Sent
@@ -295,14 +296,13 @@ class SendOperator(ChunkOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._answer: tuple[int, Decision, str] | None = None
+        self._answer: tuple[int, Answer] | None = None
         self._question: Question | None = None
         self._context: Any = None
 
     def execute_complete(self, context: Context, event: dict[str, Any], number: int) -> Any:
         """Go on with the answer to the run's pause of this number."""
-        said = answer_of(event)
-        self._answer = (number, "approved" if said.approved else "rejected", said.by)
+        self._answer = (number, answer_of(event))
         asks_no_more(context)
         return self._corridor(context)
 
@@ -312,11 +312,11 @@ class SendOperator(ChunkOperator):
 
     def room(self, run: Run) -> Sent:
         """What became of the letters, and when to come back."""
-        from reengage.pipeline.breaker import answer, question_of
+        from reengage.pipeline.breaker import question_of
         from reengage.pipeline.send import send_what_is_open
 
-        if self._answer is not None and counts(run, *self._answer):
-            answer(run, *self._answer)
+        if self._answer is not None:
+            answer_pause(run, *self._answer)
         sent = send_what_is_open(run, self.chunk)
         self._question = question_of(run) if sent.paused else None
         return sent

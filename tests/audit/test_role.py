@@ -1,4 +1,7 @@
-"""The role that tasks use the store as: it adds to the ledger and can change nothing of it."""
+"""The role that tasks use the store as: it adds to the ledger and can change nothing of it.
+
+SEC-11: neither the owner's nor anybody else's.
+"""
 
 from __future__ import annotations
 

@@ -250,6 +250,7 @@ def test_who_asked_is_on_record_before_anything_is_told_and_by_pseudonym(
     desk: Practice, books: Books, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
+    """SEC-11, SEC-12: also in an emergency, by the account of the system."""
     desk.world.patient("canary")
     monkeypatch.setattr(sys, "stdin", io.StringIO("canary\n"))
     assert main(["ledger", "disclosures", "--patient", "-", *PERIOD]) == 0
@@ -308,6 +309,7 @@ def test_bad_questions_are_told(
 
 
 def test_every_command_that_opens_or_decides_leaves_a_record(desk: Practice, books: Books) -> None:
+    """SEC-12: there is no way round it for an emergency."""
     desk.world.patient("canary")
     for command in (
         ["why", "--patient", "canary", "--date", DAY.isoformat(), "--campaign", "health_education"],

@@ -132,6 +132,7 @@ def test_postgresql_is_the_embedded_ones_version() -> None:
 
 
 def test_workers_know_neither_airflows_database_nor_what_signs_nor_the_owners() -> None:
+    """SEC-11: a service uses its own identity and sees no other's."""
     for name in ("worker", "portal", "portal-tend", "mail"):
         service = SERVICES[name]
         environment = service.get("environment", {})
@@ -164,6 +165,7 @@ def test_a_dag_is_parsed_once_the_roles_that_it_names_are_there() -> None:
 
 
 def test_sessions_are_as_short_as_the_embedded_ones() -> None:
+    """SEC-13."""
     from reengage.embedded.airflow import environment
     from reengage.embedded.layout import Layout
 

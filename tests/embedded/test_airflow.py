@@ -61,12 +61,14 @@ def test_one_that_was_there_is_kept_and_closed_to_others(layout: Layout) -> None
 
 
 def test_the_audit_asks_with_an_account_that_only_looks(layout: Layout) -> None:
+    """SEC-11: a service has an account of its own, too."""
     password = passwords_of(layout)["auditor"]
     assert account_url(layout, 8080) == f"http://auditor:{password}@127.0.0.1:8080"
     assert {action for action, _ in ROLES[ACCOUNTS["auditor"]].permissions} == {"can_read"}
 
 
 def test_sessions_are_short_and_guesses_few(layout: Layout) -> None:
+    """SEC-13, SEC-05."""
     found = environment(layout, "postgresql://", 8080)
     assert found["AIRFLOW__CORE__AUTH_MANAGER"].endswith("FabAuthManager")
     assert found["AIRFLOW__FAB__SESSION_LIFETIME_MINUTES"] == "15"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from made import Ledger, access
 from reengage.errors import LedgerError
 from reengage.ledger import records
-from reengage.ledger.canonical import DEEPEST, LARGEST, canonical
+from reengage.ledger.canonical import DEEPEST, LARGEST, canonical, instant
 from reengage.ledger.records import Record
 
 VECTORS = ("arrays", "french", "unicode", "weird")
@@ -146,3 +147,18 @@ def test_every_ascii_character_is_written_as_the_library_writes_it() -> None:
 def test_the_quick_way_lets_nothing_pass_that_is_refused(value: Any) -> None:
     with pytest.raises(LedgerError):
         canonical(value)
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (datetime(2025, 6, 1, 7, 8, 9, 10, UTC), "2025-06-01T07:08:09.000010Z"),
+        (datetime(2025, 6, 1, tzinfo=timezone(timedelta(hours=-5))), "2025-06-01T05:00:00.000000Z"),
+        (datetime(1000, 1, 1, tzinfo=UTC), "1000-01-01T00:00:00.000000Z"),
+        (datetime(25, 6, 1, tzinfo=UTC), "0025-06-01T00:00:00.000000Z"),
+    ],
+)
+def test_instants_are_in_the_order_of_time_also_as_texts(moment: datetime, said: str) -> None:
+    assert instant(moment) == said
+    if moment.year >= 1000:  # as entries have it that stand already
+        assert said == moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

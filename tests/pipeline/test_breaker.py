@@ -10,6 +10,7 @@ from daily import Practice
 from pipeline.test_trail import task_of
 from ready import CAMPAIGN, CHUNK, LETTERS, Ready, run_of, states, taken
 from reengage.delivery import Breaker
+from reengage.grounds import NO_REASON
 from reengage.ledger.entry import parse
 from reengage.pipeline import breaker, trail
 from reengage.pipeline.plan import Chunk, plan
@@ -20,6 +21,7 @@ from simulators.smtp import HostileRelay
 from sqlalchemy import text
 from world import NOW
 
+WHY = "the relay lists bounces of last year"
 NO = "550 5.1.1 <canary@example.org> unknown"
 SECOND_CHUNK = Chunk(number=1, first=1, last=1)
 
@@ -148,7 +150,7 @@ def test_a_run_that_meets_refusals_stops_in_the_middle_of_a_batch(
     [chunk] = practice.hurry(run)
     hostile.script = {"rcpt": NO}
     assert send_what_is_open(run, chunk).letters == {"composed": 7, "refused": 5}
-    breaker.answer(run, 1, "approved", "olga")
+    breaker.answer(run, 1, "approved", "olga", WHY)
     hostile.script = {}
     assert send(run, chunk) == {"refused": 5, "sent": 7}
 
@@ -171,7 +173,7 @@ def test_approved_it_goes_on_from_where_it_was_and_sends_each_letter_once(
     noted(run, *[REFUSED] * 5)
     assert send(run, CHUNK) == {"composed": LETTERS}
     assert relay.connections == 0
-    breaker.answer(run, 1, "approved", "olga")
+    breaker.answer(run, 1, "approved", "olga", WHY)
     assert send(run, CHUNK) == {"sent": LETTERS}
     assert len(set(taken(relay))) == LETTERS
     assert settle(run) == {"sent": LETTERS}
@@ -181,7 +183,7 @@ def test_approved_it_goes_on_from_where_it_was_and_sends_each_letter_once(
     )  # fmt: skip
     assert record["detail"] == {
         "run": str(run.run_id), "pause": 1, "letters": 5, "refused": 5, "errors": 0,
-        "reasons": {"rcpt 550 5.1.1": 5},
+        "reasons": {"rcpt 550 5.1.1": 5}, "reason": WHY,
     }  # fmt: skip
 
 
@@ -189,7 +191,7 @@ def test_rejected_its_letters_wait_for_the_next_run_and_say_why(
     ready_practice: Practice, run: Run, relay: HostileRelay
 ) -> None:
     noted(run, *[REFUSED] * 5)
-    breaker.answer(run, 1, "rejected", "olga")
+    breaker.answer(run, 1, "rejected", "olga", WHY)
     assert set(states(ready_practice, run)) == {("deferred", breaker.REJECTED)}
     assert send_what_is_open(run, CHUNK) == send_what_is_open(run, CHUNK)
     assert send_what_is_open(run, CHUNK).again_at is None
@@ -206,7 +208,7 @@ def test_a_chunk_at_work_when_the_answer_comes_leaves_what_it_holds(
 ) -> None:
     """Its claimed letters are given back as composed, after the rejection was recorded."""
     noted(run, *[REFUSED] * 5)
-    breaker.answer(run, 1, "rejected", "olga")
+    breaker.answer(run, 1, "rejected", "olga", WHY)
     ready_practice.spoil("UPDATE letter SET state = 'composed' WHERE rehearsal IS NULL")
     assert send(run, CHUNK) == {"deferred": LETTERS}
     assert relay.connections == 0
@@ -214,7 +216,7 @@ def test_a_chunk_at_work_when_the_answer_comes_leaves_what_it_holds(
 
 def test_after_an_approval_counting_begins_anew_and_it_may_pause_again(run: Run) -> None:
     noted(run, *[REFUSED] * 5)
-    breaker.answer(run, 1, "approved", "olga")
+    breaker.answer(run, 1, "approved", "olga", WHY)
     assert [noted(run, REFUSED) for _ in range(5)] == [False] * 4 + [True]
     found = paused(run)
     assert found is not None
@@ -224,9 +226,9 @@ def test_after_an_approval_counting_begins_anew_and_it_may_pause_again(run: Run)
 def test_only_the_first_answer_counts_and_one_question_is_open(run: Run) -> None:
     noted(run, *[REFUSED] * 5)
     assert noted(run, *[REFUSED] * 5, chunk=7)
-    breaker.answer(run, 1, "rejected", "olga")
-    breaker.answer(run, 1, "approved", "mallory")
-    breaker.answer(run, 9, "approved", "mallory")
+    breaker.answer(run, 1, "rejected", "olga", WHY)
+    breaker.answer(run, 1, "approved", "mallory", WHY)
+    breaker.answer(run, 9, "approved", "mallory", WHY)
     found = paused(run)
     assert found is not None
     assert (found.number, found.chunk, found.rejected) == (1, 0, True)
@@ -239,7 +241,8 @@ def test_nobodys_answer_by_the_end_of_the_day_is_a_no(ready_practice: Practice, 
     assert breaker.question_of(run) is not None
     assert breaker.question_of(midnight) is None
     assert set(states(ready_practice, run)) == {("deferred", breaker.REJECTED)}
-    assert [record["actor"] for record in decisions(run)] == [breaker.NOBODY]
+    [record] = decisions(run)
+    assert (record["actor"], record["detail"]["reason"]) == (breaker.NOBODY, NO_REASON)  # type: ignore[index]
 
 
 def test_no_text_of_a_relay_is_kept_in_the_open(

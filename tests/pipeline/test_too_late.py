@@ -92,7 +92,7 @@ def test_what_a_paused_run_held_for_too_long_is_not_sent_by_an_approval(
     assert send(run, CHUNK) == {"composed": LETTERS}
     ready_practice.spoil(f"UPDATE letter SET expires_at = '{NOW + timedelta(minutes=1)}'")
     late = run_of(ready_practice.at(NOW + timedelta(hours=1)), ready.live)
-    breaker.answer(late, 1, "approved", "olga")
+    breaker.answer(late, 1, "approved", "olga", "looked at the codes")
     assert send(late, CHUNK) == {"withheld": LETTERS}
     assert relay.connections == 0
 

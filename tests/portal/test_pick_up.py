@@ -83,6 +83,7 @@ def test_a_session_takes_the_letter_once(portal: Portal) -> None:
 
 
 def test_a_session_is_of_one_letter_and_ends(portal: Portal) -> None:
+    """SEC-13."""
     one, other = portal.next(), portal.next()
     session = portal.session(one)
     assert portal.fetch(other, session).status_code == 401

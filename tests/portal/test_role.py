@@ -42,6 +42,7 @@ def may(engine: Engine, statement: str) -> bool:
 
 
 def test_it_reads_its_tables_and_no_other(portal: Portal, engine: Engine) -> None:
+    """SEC-11: the portal's role is its own."""
     tables = portal.rows(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
     )

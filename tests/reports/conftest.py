@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -126,6 +127,20 @@ def use(patch: pytest.MonkeyPatch, practice: Practice) -> None:
         **{f"RELAY_URL_{name.upper()}": url for name, url in settings.relays.items()},
     }.items():  # fmt: skip
         patch.setenv(f"REENGAGE_{name}", str(value))
+
+
+def cells(html: str, name: str) -> list[dict[str, str]]:
+    """The rows of a table of the page, by the headings of their cells."""
+    part = html[html.index(f'<h2 id="{name}"') + 1 :]
+    part = part[: part.index("</table>")]
+    assert "<h2" not in part, f"{name} has no table"
+    return [
+        {
+            label: re.sub(r"<[^>]*>", "", cell).strip()
+            for label, cell in re.findall(r'data-label="([^"]*)"[^>]*>(.*?)</t[hd]>', row, re.S)
+        }
+        for row in re.findall(r"<tr>(.*?)</tr>", part[part.index("<tbody>") :], re.S)
+    ]
 
 
 def make_unknown(reports: Reports) -> UUID:

@@ -83,6 +83,7 @@ def _matches(route: object, path: str) -> bool:
 def test_a_route_opens_to_whom_the_specification_says(
     name: str, who: str | None, reports: Reports
 ) -> None:
+    """SEC-05: by role, as a table has it that is not the code's."""
     path = path_of(name, reports)
     if "POST" in ROUTES[name].methods:
         if name == "resolve" and who in MAY_OPEN[name]:
@@ -147,6 +148,17 @@ def test_a_form_of_another_site_changes_nothing(reports: Reports) -> None:
         {"origin": "null"},
         {"origin": "http://testserver", "sec-fetch-site": "cross-site"},
         {"origin": "http://testserver", "sec-fetch-site": "same-site"},
+        *(
+            {"origin": "https://evil.example", "authorization": said}
+            for said in (
+                "Basic x",
+                "Negotiate x",
+                "Bearer",
+                "Bearer ",
+                "Bearerx y",
+                "Basic Bearer x",
+            )
+        ),
     ):
         path = f"/compliance/unknown/{letter}"
         assert reports.post(path, FORMS["resolve"], **headers).status_code == 403
@@ -154,3 +166,11 @@ def test_a_form_of_another_site_changes_nothing(reports: Reports) -> None:
     assert state == [{"state": "unknown"}]
     assert len(reports.accesses()) == before
     assert reports.post(f"/compliance/unknown/{letter}", FORMS["resolve"]).status_code == 303
+
+
+def test_a_program_with_a_token_needs_no_origin(reports: Reports) -> None:
+    """No browser sends a bearer's token by itself; the visitor is whom it names."""
+    for said in ("Bearer a.b.c", "bearer a.b.c"):
+        path = f"/compliance/unknown/{make_unknown(reports)}"
+        headers = {"origin": "", "authorization": said}
+        assert reports.post(path, FORMS["resolve"], **headers).status_code == 303

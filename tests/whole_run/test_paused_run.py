@@ -18,10 +18,11 @@ pytestmark = pytest.mark.long
 
 SLUG = "paused"
 DAG = f"reengage_{SLUG}"
+WHY = "the relay lists bounces of last year"
 
 
 def test_it_waits_for_a_person_and_then_sends_what_it_held_once(house: House) -> None:
-    """SEC-15: who approved is in the ledger."""
+    """SEC-15: who approved, and why, is in the ledger."""
     _pause_the_run(house)
     dag_run_id = house.trigger(SLUG)
     question = house.site.airflow.client.call("GET", house.question(SLUG, dag_run_id))
@@ -31,7 +32,7 @@ def test_it_waits_for_a_person_and_then_sends_what_it_held_once(house: House) ->
     assert "| rcpt 550 5.1.1 | 9 |" in question["body"]
     tries = _tries(house, dag_run_id)
 
-    assert house.answer(SLUG, dag_run_id, "Approve") == "success"
+    assert house.answer(SLUG, dag_run_id, "Approve", reason=WHY) == "success"
     letters = house.letters(SLUG)
     assert set(letters) == {"sent"}
     times = Counter(str(message_from_bytes(one)["Message-ID"]) for one in house.delivered(SLUG))
@@ -44,7 +45,7 @@ def test_it_waits_for_a_person_and_then_sends_what_it_held_once(house: House) ->
         " WHERE kind = 'access' AND subject = 'admin'"
         " AND convert_from(entry, 'UTF8')::jsonb #>> '{body,of}' = 'breaker/paused'"
     )
-    assert record["action"] == "approved"
+    assert (record["action"], record["detail"]["reason"]) == ("approved", WHY)
 
 
 def _pause_the_run(house: House) -> None:

@@ -126,8 +126,6 @@ def _months(engine: Engine) -> list[date]:
 
 def _expire(options: Namespace, engine: Engine, keyring: Keyring, to: Path) -> list[str]:
     """Older dumps hold what retention removed since (SEC-10)."""
-    if options.keep_days is None:
-        return []
     gone = expire(to, datetime.now(UTC) - timedelta(days=options.keep_days))
     if gone:
         record_access(engine, keyring, "removed", "backup", {"dumps": gone})

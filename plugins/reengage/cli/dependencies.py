@@ -39,8 +39,11 @@ $ make sbom          # var/sbom.json, CycloneDX, of what production installs, wi
 $ make audit-deps    # known vulnerabilities of every locked package, by pip-audit
 ```
 
-`make audit-deps` asks pypi.org for each package, and says that it was skipped where \
-pypi.org does not answer: a package that could not be looked up is never taken for sound.
+Both run in CI. `make audit-deps` asks pypi.org for each package, and says that it was skipped \
+where pypi.org does not answer: a package that could not be looked up is never taken for sound. A \
+known vulnerability ends it with 1, whether or not a change brought it: mend it (`make lock`), or \
+write into `requirements-accepted.yaml` why it may stay and until which day, at most 180 days \
+ahead; it is told until then.
 
 | package | version | licence | why |
 |---|---|---|---|

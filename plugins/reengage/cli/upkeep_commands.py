@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reengage.cli.arguments import positive
+from reengage.retention.table import kept
 from reengage.settings import HOME
 
 
@@ -29,7 +30,11 @@ def _add_roles(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_backup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     backup = commands.add_parser("backup", help="back up the store, and apart from it the keys")
     backup.add_argument("--to", type=Path, metavar="DIR", help="where dumps of the store go")
-    backup.add_argument("--keep-days", type=positive, metavar="N", help="remove older dumps")
+    days = kept("dumps").term.days  # who forgets it must not keep dumps for longer than we say
+    backup.add_argument(
+        "--keep-days", type=positive, default=days, metavar="N",
+        help=f"remove older dumps, never the newest; {days} where nothing is said",
+    )  # fmt: skip
     restore = commands.add_parser("restore", help="bring a store that was lost back")
     restore.add_argument("place", type=Path, nargs="?", metavar="FROM", help="a backup, or all")
     restore.add_argument(

@@ -136,7 +136,7 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
 
 
 def _sessions(layout: Layout) -> dict[str, object]:
-    """Log-in: short sessions, few guesses, and no account that was closed stays open (SEC-05)."""
+    """Log-in: short sessions (SEC-13), few guesses, and no closed account stays open (SEC-05)."""
     return {
         "API_AUTH__JWT_EXPIRATION_TIME": _IDLE_MINUTES * 60,
         "FAB__SESSION_LIFETIME_MINUTES": _IDLE_MINUTES,

@@ -35,8 +35,11 @@ def canonical(value: Any) -> bytes:
 
 
 def instant(moment: datetime) -> str:
-    """An aware instant as the ledger writes it: UTC, microseconds, `Z` (RFC 3339)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """An aware instant as the ledger writes it: UTC, microseconds, `Z` (RFC 3339).
+
+    As texts they are in the order of time: `strftime` would not pad a year below 1000.
+    """
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 _ENCODE = json.JSONEncoder(

@@ -5,8 +5,8 @@ that settles them; where the campaign's `breaker` says that it is too much, the 
 opens a pause, so that no chunk claims another letter. One pause is open at a time, and one task
 asks (operators.SendOperator). Approved: the run goes on with the letters it holds, and counting
 begins anew. Rejected, or not answered on the run's day: its open letters are left to the campaign's
-next run. Who decided is in the ledger (SEC-15). Counts and codes only: a relay's text may name a
-patient.
+next run. Who decided, and why, is in the ledger (SEC-15). Counts and codes only: a relay's text may
+name a patient.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 
 from reengage.delivery import Breaker
+from reengage.grounds import NO_REASON
 from reengage.ledger.append import append
 from reengage.ledger.records import access
 from reengage.pipeline.question import NOBODY, end_of_day
@@ -98,7 +99,8 @@ class Pause:
             "",
             "**Approve**: the letters that it holds are sent now. **Reject**: they are left to the"
             f" campaign's next run, which also happens at {self.until:%Y-%m-%d %H:%M} UTC if nobody"
-            " answers. What the codes mean: docs/runbook.md, Breaker.",
+            " answers. Your name and reason go into the ledger. What the codes mean:"
+            " docs/runbook.md, Breaker.",
         ]
         return "\n".join(lines)
 
@@ -176,9 +178,14 @@ def is_paused(connection: Connection, run: Run) -> bool:
 
 
 def decide(
-    connection: Connection, run: Run, number: int, decision: Decision, by: str = NOBODY
+    connection: Connection,
+    run: Run,
+    number: int,
+    decision: Decision,
+    by: str = NOBODY,
+    reason: str = NO_REASON,
 ) -> bool:
-    """Record a person's answer, once, with who gave it; gives whether it was the first.
+    """Record a person's answer, once, with who gave it and why; gives whether it was the first.
 
     Approved: counting begins anew. Rejected: the run's composed letters are left to the next run,
     which a chunk that is at work does for what it holds itself.
@@ -202,6 +209,7 @@ def decide(
     detail = {
         "run": str(run.run_id), "pause": number, "letters": moved.letters,
         "refused": moved.refused, "errors": moved.errors, "reasons": dict(moved.reasons),
+        "reason": reason,
     }  # fmt: skip
     record = access(actor=by, action=decision, of=f"breaker/{run.campaign.slug}", detail=detail)
     append(connection, run.keyring, [record])
@@ -236,10 +244,13 @@ def question_of(run: Run) -> Question | None:
     return Question(found.number, found.chunk, subject, found.body(), patience)
 
 
-def answer(run: Run, number: int, decision: Decision, by: str) -> None:
-    """Record the answer to a question, in a transaction of its own; only the first counts."""
+def answer(run: Run, number: int, decision: Decision, by: str, reason: str) -> None:
+    """Record the answer to a question, in a transaction of its own; only the first counts.
+
+    `reason` names nobody (grounds.tidy); who asks sees to it that a yes has one.
+    """
     with run.store.begin() as connection:
-        decide(connection, run, number, decision, by or NOBODY)
+        decide(connection, run, number, decision, by or NOBODY, reason)
 
 
 def expire(connection: Connection, run: Run) -> bool:

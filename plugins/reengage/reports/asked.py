@@ -18,6 +18,7 @@ from reengage.reports.problems import BadQueryError
 LONGEST_QUERY = 2000
 LONGEST_FORM = 8000
 """Octets. Nothing that a page asks for is as long."""
+EARLIEST = date(2000, 1, 1)
 
 
 class Asked:
@@ -60,16 +61,21 @@ class Asked:
         return int(value)
 
     def day(self, name: str) -> date | None:
-        """A calendar day."""
+        """A calendar day of our time: before it there is nothing, and a year is mistyped."""
         value = self.text(name)
         if value is None:
             return None
         try:
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
                 raise ValueError
-            return date.fromisoformat(value)
+            day = date.fromisoformat(value)
+            if day < EARLIEST:
+                raise ValueError
         except ValueError:
-            raise BadQueryError(f"{name}: expected a day such as 2026-06-01") from None
+            raise BadQueryError(
+                f"{name}: expected a day such as 2026-06-01, not before {EARLIEST}"
+            ) from None
+        return day
 
     def month(self, name: str) -> str | None:
         """A calendar month, as it came."""

@@ -7,6 +7,7 @@ server's log, which would quote a driver's text and with it a patient's row (SEC
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ from reengage.reports.visit import Visit
 
 log = logging.getLogger(__name__)
 
+_BEARER = re.compile(r"bearer +\S+ *", re.IGNORECASE)
+"""A token that a program sends (RFC 6750, section 2.1)."""
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _NAVIGATES = "document"
 """`Sec-Fetch-Dest` of a page that is the window's own, not one inside of Airflow's."""
@@ -88,8 +91,11 @@ class _Refused(HTTPException):
 
 
 def _require_same_origin(request: Request) -> None:
-    """A form of another site's, sent with the visitor's cookie, changes nothing."""
-    if request.headers.get("authorization"):
+    """A form of another site's, sent with the visitor's cookie, changes nothing.
+
+    Nor with a password or a ticket for a proxy in front, which browsers add by themselves, too.
+    """
+    if _BEARER.fullmatch(request.headers.get("authorization", "")):
         return  # no browser adds that by itself
     origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site")

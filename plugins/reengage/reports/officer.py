@@ -21,6 +21,7 @@ from reengage.reports.problems import BadQueryError, ConflictError
 from reengage.reports.render import base_of, page
 from reengage.reports.tables import Badge, Tone, table
 from reengage.reports.visit import Visit
+from reengage.return_path import envid_of
 from reengage.vendors import Vendor, load_vendors
 from reengage.vendors.standing import days_left, level_of, require_in_force
 
@@ -81,6 +82,7 @@ def unknown_letters(visit: Visit, asked: Asked) -> HTMLResponse:
         visit.request, visit.visitor, "unknown.html", "Unknown letters",
         here="unknown",
         letters=found,
+        envids={one.letter_id: envid_of(visit.keyring, one.letter_id) for one in found},
         resolved=resolved,
         may_decide="decide" in visit.visitor.capabilities,
         longest=LONGEST_GROUND,

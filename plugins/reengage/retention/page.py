@@ -21,13 +21,14 @@ _TAIL = """
 ## Airflow's own
 
 Tasks have no way into Airflow's database, so whoever runs Airflow does this, weekly, on the \
-scheduler's machine. Not younger than 90 days: the audit's `reconcile` compares its tries with the \
-ledger, and takes up to a day.
+scheduler's machine (`docker compose exec scheduler bash`). Not younger than 90 days: the audit's \
+`reconcile` compares its tries with the ledger, and takes up to a day.
 
 ```
 airflow db clean --clean-before-timestamp "$(date -u -d '90 days ago' +%FT%TZ)" --skip-archive --yes
-find "$AIRFLOW_HOME/logs" -type f -mtime +90 -delete
-find "$AIRFLOW_HOME/logs" -mindepth 1 -type d -empty -delete
+LOGS="$(airflow config get-value logging base_log_folder)"
+find "$LOGS" -type f -mtime +90 -delete
+find "$LOGS" -mindepth 1 -type d -empty -delete
 ```
 
 Neither holds anything of a patient, and neither is the record of what was done: that is the \
@@ -35,9 +36,9 @@ ledger, which nothing removes.
 
 ## Backups
 
-A dump holds what retention removed since. `python -m reengage backup --keep-days 35` removes \
-older ones, never the newest; what was sealed under a destroyed key is unreadable in all of them \
-([backup](backup.md)).
+A dump holds what retention removed since. Each `python -m reengage backup` removes those that are \
+older than the table says, never the newest; `--keep-days` says another number. What was sealed \
+under a destroyed key is unreadable in all of them ([backup](backup.md)).
 """
 
 

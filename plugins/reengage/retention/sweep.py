@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 
 from reengage.errors import ConfigurationError
 from reengage.keys import Keyring
+from reengage.outcomes.observe import ASKED
 from reengage.pipeline.deposits import remove_expired
 from reengage.responses.spool import REFUSED
 from reengage.retention.months import oldest_kept, purge
@@ -48,9 +49,10 @@ def sweep(
         ).scalar_one()
     today = now.date()
     gone = {"decisions": len(purge(store, keyring, today))}
-    six_years = {"before": oldest_kept(today)}
-    for name in ("letters", "follow_ups", "runs"):
-        gone[name] = _run(store, home, name, six_years)
+    # A follow-up is in effect while the warehouse is asked about it, long after its letter was.
+    since = {"letters": today, "follow_ups": today - ASKED, "runs": today}
+    for name, day in since.items():
+        gone[name] = _run(store, home, name, {"before": oldest_kept(day)})
     for name in ("steps", "beginnings", "rehearsals"):
         gone[name] = _run(store, home, name, {"since": now - _days(name)})
     gone |= _shredded(store, keyring, home, now)

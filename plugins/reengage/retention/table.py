@@ -41,6 +41,7 @@ class Term:
 
 FOR_GOOD = Term()
 IN_EFFECT = Term("from when the last letter of its month was in effect", years=SIX_YEARS)
+FOLLOWED = Term("from when the last follow-up of its month was asked about", years=SIX_YEARS)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ TABLE: tuple[Kept, ...] = (
     Kept("returned", "messages that came back, in mailbox and spool", Term("they are read"),
          "they hold PHI; people's own messages go to the practice's folder", ("SEC-10",),
          "`reengage_responses`", settings=("RETURNS_IMAP", "RETURNS_MAILDIR")),
-    Kept("follow_ups", "who was followed, and what became of them", IN_EFFECT,
+    Kept("follow_ups", "who was followed, and what became of them", FOLLOWED,
          "a past day's report can be made again", ("SEC-19",), SWEEP, ("follow_up", "outcome")),
     Kept("follow_up_keys", "which patients follow-ups are of", Term("the last day to ask is over"),
          "nobody needs to be asked about them again", ("SEC-10",), "`reengage_outcomes`",
@@ -162,7 +163,7 @@ TABLE: tuple[Kept, ...] = (
     Kept("month_keys", "keys of months", IN_EFFECT, "with their decisions", ("SEC-19",), SWEEP),
     Kept("dumps", "dumps of the store", Term("from when they were taken", days=35),
          "a dump holds what retention removed since", ("SEC-08", "SEC-10"),
-         "`backup --keep-days 35`"),
+         "`backup`, each time"),
     Kept("airflow_logs", "Airflow's task logs", Term("from when they were written", days=90),
          "counts and codes; the audit is the ledger's", ("SEC-19",),
          "whoever runs Airflow, see below"),

@@ -26,9 +26,13 @@ ledger, and takes up to a day.
 
 ```
 airflow db clean --clean-before-timestamp "$(date -u -d '90 days ago' +%FT%TZ)" --skip-archive --yes
+find "$AIRFLOW_HOME/logs/dag_processor" -type f -mtime +7 -delete
 find "$AIRFLOW_HOME/logs" -type f -mtime +90 -delete
 find "$AIRFLOW_HOME/logs" -mindepth 1 -type d -empty -delete
 ```
+
+In containers and on Kubernetes the service `tidy` removes the files; `airflow db clean` is left, \
+in the scheduler's container or pod.
 
 Neither holds anything of a patient, and neither is the record of what was done: that is the \
 ledger, which nothing removes.

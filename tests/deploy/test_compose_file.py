@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from reengage.cli.main import parser
 from reengage.deploy import env_file, health
 from reengage.deploy.certificates import SERVICES as CERTIFIED
 from reengage.deploy.tidy import PARSING
@@ -290,6 +291,27 @@ def test_in_the_image_nobody_decides_or_looks_without_a_name() -> None:
     }  # fmt: skip
     assert named == {"accounts": "job accounts"}
     assert SERVICES["backup"]["command"][:2] == ["env", "REENGAGE_ACTOR=job backup"]
+
+
+@pytest.mark.parametrize(("proxy", "believed"), [("", []), ("10.0.0.5", ["10.0.0.5"])])
+def test_the_portal_believes_the_proxy_that_is_named_and_nobody_otherwise(
+    proxy: str, believed: list[str], tmp_path: Path
+) -> None:
+    fake = tmp_path / "python"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    fake.chmod(0o700)
+    shell, option, script = SERVICES["portal"]["command"]
+    done = subprocess.run(
+        [shell, option, script.replace("$$", "$")], capture_output=True, text=True, check=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PORTAL_BEHIND_PROXY": proxy},
+    )  # fmt: skip
+    module, name, *arguments = done.stdout.splitlines()
+    assert (module, name) == ("-m", "reengage")
+    options = parser().parse_args(arguments)
+    assert options.behind_proxy == believed
+    assert (options.host, options.port) == ("0.0.0.0", 8443)
+    assert str(options.certificate) == "/tls/portal/cert.pem"
+    assert str(options.key) == "/tls/portal/key.pem"
 
 
 def test_a_page_names_whoever_it_has_at_the_containers_command_line() -> None:

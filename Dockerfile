@@ -77,12 +77,14 @@ RUN install -d -m 0700 -o airflow -g root \
       /tls/ca /tls/api-server /tls/portal /tls/postgres /tls/redis /tls/mail /tls/marquez /tls/jwt
 USER airflow
 
+# In a container everybody is the same user: who decides or looks is asked for (SEC-03).
 ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/reengage/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/reengage/plugins \
     PYTHONPATH=/opt/reengage/plugins \
     PYTHONDONTWRITEBYTECODE=1 \
     REENGAGE_HOME=/opt/reengage \
+    REENGAGE_ACTOR_REQUIRED=true \
     CONNECTION_CHECK_MAX_COUNT=0
 WORKDIR /opt/airflow
 # A new minor version of Airflow changes its own entry point now and then; ours needs none of it.

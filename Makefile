@@ -40,12 +40,17 @@ portal: .venv/.locked ## Serve patients on this machine: letters, opting out, pr
 .PHONY: up
 up: env ## Build and start the containers of docker-compose.yaml, making what is missing of .env
 	@$(COMPOSE) build prepare
+	@$(COMPOSE) run -T --rm --no-deps prepare $(RENEW) | $(ENV_FILE) --certificates
 	@$(COMPOSE) up -d $(SCALE)
 	@$(COMPOSE) ps
 
 .PHONY: env
-env: ## Make what is missing of the containers' secrets: .env and worker.env, mode 0600
-	@PYTHONPATH=plugins $(PYTHON) -m reengage.deploy.env_file
+env: ## Make what is missing of the containers' secrets: .env, worker.env, keys.env, mode 0600
+	@$(ENV_FILE)
+
+# Renewed here only: what shows certificates of another name than .env then has is started anew.
+RENEW = python -m reengage.deploy.prepare --renew
+ENV_FILE = PYTHONPATH=plugins $(PYTHON) -m reengage.deploy.env_file
 
 # Version 2 where docker has it, else the older command.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)

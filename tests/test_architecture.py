@@ -22,13 +22,13 @@ ENTRANCES = [*sorted((HOME / "dags").glob("*.py")), HOME / "plugins" / "reengage
 
 LEVELS = {
     # 0-1: values and rules
-    "errors": 0, "notes": 1, "roles": 1, "grounds": 1,
+    "errors": 0, "notes": 1, "addresses": 1, "roles": 1, "grounds": 1,
     "keys": 1, "settings": 1, "sql": 1, "yamlfile": 1, "practice": 1, "contract": 1,
     "vendors": 1, "jurisdictions": 1, "reasons": 1, "mail": 1, "templates": 1, "campaigns": 1,
     "compose": 1, "sealing": 1, "relay_url": 1, "relay_replies": 1, "delivery": 1,
     "relay_envelope": 1, "variants": 1, "typeface": 1, "accounts": 1,
     # 2: the edges, each to one thing outside
-    "relay_wire": 2, "relay_faults": 2, "relay_tls": 2, "relay": 2,
+    "relay_wire": 2, "relay_faults": 2, "relay_tls": 2, "relay": 2, "authorities": 2,
     "crypto_module": 2, "database": 2,
     "warehouse": 2, "store": 2, "staging": 2, "journal": 2, "journalled": 2, "refusals": 2,
     "suppressions": 2, "opt_outs": 2, "return_path": 2,
@@ -84,6 +84,7 @@ DOORS = {
         "keys.identity",
         "keys.sealing",
         "mail.dkim_signature",
+        "authorities",
         "crypto_module",
         "embedded.certificates",
         "embedded.correspondents",

@@ -27,6 +27,7 @@ def test_the_least_is_enough_and_the_rest_has_no_surprise() -> None:
     assert found.journal_path == Path("/etc/reengage/keys/refusals.jsonl")
     assert (found.relay_trust, found.rehearsal_maildir, found.pinned_now) == (None, None, None)
     assert (found.mirror_url, found.mirror_token, found.actor) == (None, None, None)
+    assert (found.actor_required, found.services_trust) == (False, None)
     assert found.checkpoints_location == "/etc/reengage/keys/checkpoints"
 
 
@@ -67,6 +68,17 @@ def test_every_setting_is_known_by_its_name() -> None:
         "webhook_secrets",
     }
     assert {name.lower() for name in settings.NAMES} == fields
+
+
+@pytest.mark.parametrize(("value", "holds"), [("true", True), ("", False)])
+def test_a_name_is_required_where_it_says_so(value: str, holds: bool) -> None:
+    assert read_settings({**NEEDED, "REENGAGE_ACTOR_REQUIRED": value}).actor_required is holds
+
+
+@pytest.mark.parametrize("value", ["false", "0", "True", "yes"])
+def test_what_might_be_meant_as_a_no_is_refused(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="write true, or leave it out"):
+        read_settings({**NEEDED, "REENGAGE_ACTOR_REQUIRED": value})
 
 
 def test_passwords_do_not_show() -> None:

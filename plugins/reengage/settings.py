@@ -12,7 +12,6 @@ preflight refuses a pinned clock for any vendor whose relay is not on this machi
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -20,8 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from reengage.addresses import is_key_service, is_mirror
 from reengage.errors import ConfigurationError
 
 PREFIX = "REENGAGE_"
@@ -30,6 +29,7 @@ NAMES = (
     "VENDORS_FILE", "PINNED_NOW", "JOURNAL", "CHECKPOINTS", "MIRROR_URL", "MIRROR_TOKEN", "ACTOR",
     "ARCHIVE", "AIRFLOW_URL", "SMIME_TRUST", "KEY_SERVICE", "ALERT_WEBHOOKS",
     "RETURNS_IMAP", "RETURNS_MAILDIR", "RETURNS_SPOOL", "RETURNS_STAFF", "RETURNS_TRUST",
+    "SERVICES_TRUST", "ACTOR_REQUIRED",
 )  # fmt: skip
 """Every setting but RELAY_URL_<VENDOR> and WEBHOOK_SECRET_<VENDOR>."""
 OF_VENDORS = ("RELAY_URL_", "WEBHOOK_SECRET_")
@@ -40,8 +40,6 @@ SUPPRESSIONS = "suppressions.jsonl"
 """Name of the journal of suppressions, beside that of refusals."""
 CHECKPOINTS = "checkpoints"
 """Name of the directory of signed checkpoints in the keyring's directory."""
-_AWS_KMS = re.compile(r"aws-kms:[A-Za-z0-9:/_-]{1,256}")
-_TRANSIT = re.compile(r"(/[A-Za-z0-9._-]+){2,}")
 HOME = Path(os.environ.get(PREFIX + "HOME") or Path(__file__).parents[2]).resolve()
 """Root of the project: REENGAGE_HOME, else the checkout that this file lies in."""
 
@@ -101,6 +99,12 @@ class Settings:
     """Addresses that alerts are posted to, spaces between; absent = alerts go by e-mail only."""
     actor: str | None = None
     """Whom access records name (SEC-15); None = the operating system's user."""
+    actor_required: bool = False
+    """`true` where all people are one user of the system, as in containers: what goes on record is
+    refused without REENGAGE_ACTOR; absent = that user names the person."""
+    services_trust: Path | None = None
+    """Authorities of the connections between the services of this installation: staff are told
+    before the newest ends; None = nobody is told."""
 
     def now(self) -> datetime:
         """The practice's present instant, aware, UTC."""
@@ -158,6 +162,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         webhook_secrets=_by_vendor(env, "WEBHOOK_SECRET_"),
         alert_webhooks=tuple(env.get(PREFIX + "ALERT_WEBHOOKS", "").split()),
         actor=env.get(PREFIX + "ACTOR") or None,
+        actor_required=actor_required(env),
+        services_trust=_path(env, "SERVICES_TRUST"),
     )
 
 
@@ -210,6 +216,17 @@ def checkpoints_location(keyring: Path, environ: Mapping[str, str] | None = None
     return env.get(PREFIX + "CHECKPOINTS") or str(keyring / CHECKPOINTS)
 
 
+def actor_required(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a person must be named. Raises ConfigurationError for anything but `true`."""
+    env = os.environ if environ is None else environ
+    value = env.get(PREFIX + "ACTOR_REQUIRED", "")
+    if value not in ("", "true"):
+        raise ConfigurationError(
+            f"setting {PREFIX}ACTOR_REQUIRED is {value!r}; write true, or leave it out"
+        )
+    return bool(value)
+
+
 def mirror_url(environ: Mapping[str, str] | None = None) -> str | None:
     """The OpenLineage backend's address, without a slash at its end; None = there is no mirror.
 
@@ -219,13 +236,7 @@ def mirror_url(environ: Mapping[str, str] | None = None) -> str | None:
     url = env.get(PREFIX + "MIRROR_URL", "").rstrip("/")
     if not url:
         return None
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    secure = parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(host))
-    if not host or not secure or parts.username is not None or parts.query or parts.fragment:
+    if not is_mirror(url):
         raise ConfigurationError(
             f"setting {PREFIX}MIRROR_URL is no address that may be told anything; write it like"
             f" https://lineage.example.org (http:// on this machine only), the token in {PREFIX}"
@@ -254,33 +265,13 @@ def key_service(environ: Mapping[str, str] | None = None) -> str | None:
     env = os.environ if environ is None else environ
     if not (address := env.get(PREFIX + "KEY_SERVICE", "").rstrip("/")):
         return None
-    if not (_AWS_KMS.fullmatch(address) or _is_vault(address)):
+    if not is_key_service(address):
         raise ConfigurationError(
             f"setting {PREFIX}KEY_SERVICE is no key service; write it like"
             " vault+https://vault.example.org:8200/transit/reengage (http on this machine only) or"
             " aws-kms:alias/reengage, tokens and keys the service's own way (VAULT_TOKEN, AWS_...)"
         )
     return address
-
-
-def _is_vault(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    secure = parts.scheme == "vault+https" or (
-        parts.scheme == "vault+http" and _is_this_machine(host)
-    )
-    bare = parts.username is None and not parts.query and not parts.fragment
-    return bool(secure and host and bare and _TRANSIT.fullmatch(parts.path))
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _required(env: Mapping[str, str], name: str) -> str:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -22,6 +22,7 @@ from reengage.alerts import webhook
 from reengage.alerts.alert import Alert, failed, late, question
 from reengage.alerts.reminders import reminders
 from reengage.alerts.tell import listed, tell
+from reengage.deploy import certificates
 from reengage.embedded.relay import RelayProcess
 from reengage.errors import ConfigurationError
 from reengage.keys import open_keyring
@@ -248,6 +249,56 @@ def test_the_practices_certificate_that_ends_is_told(
     found = reminders(practice.at(now).settings)
     told = [one.key for one in found if one.kind == "certificate"]
     assert [key.replace(str(now.date()), "") for key in told] == keys
+
+
+def certified(directory: Path, made: datetime) -> Path:
+    """Certificates between services, made at that instant; the file of their authorities."""
+    for name in ("ca", *certificates.SERVICES):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    (directory / "system.pem").touch()
+    assert certificates.ensure(directory, made, system=directory / "system.pem", renew=True)
+    return directory / "ca" / "ca.pem"
+
+
+def test_certificates_between_services_that_end_are_told_by_the_newest_of_the_file(
+    practice: Practice, tmp_path: Path
+) -> None:
+    made = NOW - timedelta(days=300)
+    certified(tmp_path, made)
+    (tmp_path / "redis" / "cert.pem").unlink()
+    trust = certified(tmp_path, made + timedelta(days=40))  # the older authority stays beside it
+    ends = made + timedelta(days=40) + certificates.VALID
+    for days_left, key in (
+        (61, None), (60, "notice"), (30, "warning"), (5, "urgent/"), (0, "urgent/"), (-2, "over/"),
+    ):  # fmt: skip
+        at = replace(practice.at(ends - timedelta(days=days_left)).settings, services_trust=trust)
+        told = {one.key.replace(str(at.now().date()), ""): one.text for one in reminders(at)}
+        assert list(told) == ([f"services/{key}"] if key else []), days_left
+        assert all(f"end on {ends.date()}" in text for text in told.values())
+        assert reminders(replace(at, services_trust=None)) == []
+
+
+def test_whoever_is_warned_of_the_services_certificates_can_renew_them_at_once(
+    tmp_path: Path, practice: Practice
+) -> None:
+    made = NOW - timedelta(days=300)
+    trust = certified(tmp_path, made)
+    last = made + certificates.VALID - timedelta(days=31)  # at which 31 whole days are left
+    for now, level, renews in (
+        (last, "notice", False), (last + timedelta(seconds=1), "warning", True),
+    ):  # fmt: skip
+        [told] = reminders(replace(practice.at(now).settings, services_trust=trust))
+        assert told.key.startswith(f"services/{level}")
+        system = tmp_path / "system.pem"
+        assert certificates.ensure(tmp_path, now, system=system, renew=True) is renews
+
+
+def test_a_file_of_authorities_that_cannot_be_read_is_no_silence(
+    practice: Practice, tmp_path: Path
+) -> None:
+    at = replace(practice.settings, services_trust=tmp_path / "none.pem")
+    with pytest.raises(ConfigurationError, match="holds no certificates that can be read"):
+        reminders(at)
 
 
 def test_a_question_tells_where_it_is_answered_and_that_silence_is_a_no() -> None:

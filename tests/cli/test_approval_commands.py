@@ -61,6 +61,54 @@ def test_who_looked_and_who_decided_is_on_record(
     assert detail["account"].startswith("os:")
 
 
+RECORDED = (
+    ["approve", "--because", "read both languages"],
+    ["approvals"],
+    ["campaign", "pause", "health_education", "--because", "looked at it"],
+    ["opt-out", "--patient", "p-1", "--channel", "phone"],
+    ["revoke", "--patient", "p-1", "--channel", "desk"],
+    ["purge"],
+    ["why", "--patient", "p-1", "--date", "2026-06-01"],
+    ["suppressions", "continue", "health_education", "--because", "looked at it"],
+    ["keys", "rotate", "wrap"],
+    ["restore", "/nowhere"],
+)
+"""Commands that put something on record: decisions and looks."""
+
+
+def test_where_all_people_are_one_user_nothing_is_decided_or_shown_without_a_name(
+    told: str, desk: Practice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SEC-03. As in a container; afterwards everything is as it was."""
+
+    def state() -> object:
+        files = {path for path in desk.settings.keyring.rglob("*") if path.is_file()}
+        tables = ("ledger_entry", "approval", "campaign_pause", "opt_out", "revocation")
+        return files, [desk.rows(f"SELECT count(*) FROM {table}") for table in tables]
+
+    monkeypatch.setenv("REENGAGE_ACTOR_REQUIRED", "true")
+    before = state()
+    for name in ("", "  "):
+        monkeypatch.setenv("REENGAGE_ACTOR", name)
+        for arguments in RECORDED:
+            assert main(arguments) == 1, arguments
+            shown = capsys.readouterr()
+            assert "nobody is named" in shown.err, arguments
+            assert '-e REENGAGE_ACTOR="$USER"' in shown.err
+            assert shown.out == "", arguments
+            assert state() == before, arguments
+
+
+def test_with_a_name_it_is_done_in_that_name(
+    told: str, desk: Practice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REENGAGE_ACTOR_REQUIRED", "true")
+    monkeypatch.setenv("REENGAGE_ACTOR", "olga")
+    assert main(["approve", "--because", "read both languages"]) == 0
+    found = desk.rows("SELECT decided_by FROM approval ORDER BY number DESC LIMIT 1")
+    assert found == [{"decided_by": "olga"}]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

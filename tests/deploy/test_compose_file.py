@@ -5,19 +5,26 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from reengage.cli.main import parser
 from reengage.deploy import env_file, health
 from reengage.deploy.certificates import SERVICES as CERTIFIED
+from reengage.deploy.tidy import PARSING
 from reengage.settings import HOME
 
 COMPOSE = HOME / "docker-compose.yaml"
 TEXT = COMPOSE.read_text(encoding="utf-8")
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-JOBS = {"prepare", "migrate", "accounts", "sample", "backup"}
+JOBS = {"prepare", "keyring", "migrate", "accounts", "sample", "backup"}
+KEYED = sorted(
+    name for name, one in SERVICES.items() if "REENGAGE_KEYRING" in one.get("environment", {})
+)
+OPEN = {name for name, one in FILE["networks"].items() if not one.get("internal")}
 USED = dict(re.findall(r"\$\{([A-Z_]+)(:[-?][^}]*)?\}", TEXT))
 SECRET = re.compile(r"PASSWORD|SECRET|FERNET|WAREHOUSE_URL|TOKEN")
 METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
@@ -204,14 +211,141 @@ def test_every_address_of_a_database_a_broker_or_a_service_verifies_tls() -> Non
 
 
 def test_networks_lead_nowhere_but_for_who_must_get_out() -> None:
-    open_ones = {name for name, one in FILE["networks"].items() if not one.get("internal")}
-    assert open_ones == {"egress", "front"}
-    out = {name for name, one in SERVICES.items() if open_ones & set(one.get("networks", []))}
-    assert out == {"accounts", "backup", "worker", "portal-tend", "api-server", "portal", "marquez"}
-    assert SERVICES["prepare"]["network_mode"] == "none"
+    assert {"egress", "front"} == OPEN
+    out = {name for name, one in SERVICES.items() if OPEN & set(one.get("networks", []))}
+    assert out == {*KEYED, "marquez"}
+    assert {name for name, one in SERVICES.items() if one.get("network_mode") == "none"} == {
+        "prepare", "tidy"
+    }  # fmt: skip
     for one in SERVICES.values():
         for port in one.get("ports", []):
             assert ":-127.0.0.1:" in port
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_who_opens_the_keyring_can_ask_the_key_service(name: str) -> None:
+    """SEC-25. Under a service no key opens unless it answers: way out, address, token, trust."""
+    one = SERVICES[name]
+    assert OPEN & set(one["networks"])
+    shared = {key for key in one["environment"] if key.startswith("REENGAGE_KEY")}
+    assert shared == {"REENGAGE_KEYRING", "REENGAGE_KEY_SERVICE"}
+    assert one["environment"]["REENGAGE_KEY_SERVICE"] == "${REENGAGE_KEY_SERVICE:-}"
+    assert "${KEYS_ENV_FILE:-deploy/compose/keys.env}" in one["env_file"]
+    assert "./deploy/compose/trust:/etc/reengage/trust:ro" in one["volumes"]
+    assert "keyring:/var/lib/reengage/keys" in one["volumes"]
+
+
+def test_nobody_else_has_the_keys_or_the_token_and_nobody_is_forgotten() -> None:
+    assert KEYED == [
+        "accounts", "api-server", "backup", "keyring", "portal", "portal-tend", "worker"
+    ]  # fmt: skip
+    for name, one in SERVICES.items():
+        if name not in KEYED:
+            assert not [file for file in one.get("env_file", []) if "KEYS_ENV_FILE" in file]
+            assert not [volume for volume in one.get("volumes", []) if "keyring:" in volume]
+
+
+@pytest.mark.parametrize("name", sorted(set(KEYED) - {"keyring", "backup"}))
+def test_who_opens_the_keyring_waits_until_it_is_there(name: str) -> None:
+    """Not the backup: a restore brings the keyring back where there is none yet."""
+    waited, before = set(), {name}
+    while before:
+        waited |= before
+        before = {other for one in before for other in SERVICES[one].get("depends_on", {})} - waited
+    assert "keyring" in waited
+
+
+def test_whatever_shows_or_reads_a_certificate_is_started_anew_with_new_ones() -> None:
+    """The label is all that `make up` changes for it; tests/deploy/test_make_up.py has the rest."""
+    for name, one in SERVICES.items():
+        assert one["labels"] == {"org.reengage.certificates": "${TLS_CERTIFICATES:-}"}, name
+
+
+def test_whoever_is_told_of_certificates_that_end_reads_those_of_the_stack() -> None:
+    assert SERVICES["worker"]["environment"]["REENGAGE_SERVICES_TRUST"] == "/tls/ca/ca.pem"
+
+
+def test_airflow_writes_every_log_to_the_volume_that_is_tidied_and_none_into_memory() -> None:
+    """The places that Airflow's own defaults put below its home, which is 64 MB of memory here."""
+    import airflow
+
+    options = yaml.safe_load(
+        (Path(airflow.__file__).parent / "config_templates" / "config.yml").read_text("utf-8")
+    )
+    logs = [
+        f"AIRFLOW__{section}__{name}".upper()
+        for section, told in options.items()
+        for name, option in told["options"].items()
+        if "{AIRFLOW_HOME}/logs" in str(option["default"])
+    ]
+    assert len(logs) == 2
+    [mounted] = SERVICES["tidy"]["volumes"]
+    for name, one in SERVICES.items():
+        environment = one.get("environment", {})
+        if "AIRFLOW__CORE__EXECUTOR" in environment:
+            assert mounted in one["volumes"], name
+            for log in logs:
+                path = Path(environment[log])
+                assert path.is_relative_to(mounted.split(":")[1]), (name, log)
+    assert (
+        f"python -m reengage.deploy.tidy {mounted.split(':')[1]} " in SERVICES["tidy"]["command"][2]
+    )
+
+
+def test_the_installed_dag_processor_writes_where_the_file_says(tmp_path: Path) -> None:
+    ours = SERVICES["dag-processor"]["environment"]
+    logs = {name: ours[name] for name in ours if name.startswith("AIRFLOW__LOGGING__")}
+    code = (
+        "from airflow.dag_processing.manager import DagFileProcessorManager as Manager\n"
+        "print(Manager(max_runs=1).base_log_dir)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={"AIRFLOW_HOME": str(tmp_path), "PATH": "/usr/bin", **logs},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1:] == [f"/var/log/airflow/{PARSING}"], done.stderr[-500:]
+
+
+def test_in_the_image_nobody_decides_or_looks_without_a_name() -> None:
+    """SEC-03. Jobs have names of their own; a restore by hand is not the backup's."""
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^    REENGAGE_ACTOR_REQUIRED=true \\$", dockerfile, re.M)
+    named = {
+        name: one["environment"]["REENGAGE_ACTOR"]
+        for name, one in SERVICES.items() if "REENGAGE_ACTOR" in one.get("environment", {})
+    }  # fmt: skip
+    assert named == {"accounts": "job accounts"}
+    assert SERVICES["backup"]["command"][:2] == ["env", "REENGAGE_ACTOR=job backup"]
+
+
+@pytest.mark.parametrize(("proxy", "believed"), [("", []), ("10.0.0.5", ["10.0.0.5"])])
+def test_the_portal_believes_the_proxy_that_is_named_and_nobody_otherwise(
+    proxy: str, believed: list[str], tmp_path: Path
+) -> None:
+    fake = tmp_path / "python"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    fake.chmod(0o700)
+    shell, option, script = SERVICES["portal"]["command"]
+    done = subprocess.run(
+        [shell, option, script.replace("$$", "$")], capture_output=True, text=True, check=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PORTAL_BEHIND_PROXY": proxy},
+    )  # fmt: skip
+    module, name, *arguments = done.stdout.splitlines()
+    assert (module, name) == ("-m", "reengage")
+    options = parser().parse_args(arguments)
+    assert options.behind_proxy == believed
+    assert (options.host, options.port) == ("0.0.0.0", 8443)
+    assert str(options.certificate) == "/tls/portal/cert.pem"
+    assert str(options.key) == "/tls/portal/key.pem"
+
+
+def test_a_page_names_whoever_it_has_at_the_containers_command_line() -> None:
+    pages = [HOME / "deploy/compose/README.md", *sorted((HOME / "docs").glob("*.md"))]
+    for page in pages:
+        joined = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in joined.splitlines():
+            if re.search(r"docker compose (exec|run)\b.* -m reengage\b", line):
+                assert '-e REENGAGE_ACTOR="$USER"' in line, (page.name, line)
 
 
 def test_every_service_with_a_certificate_has_it_to_itself() -> None:

@@ -19,13 +19,13 @@ def mode(path: Path) -> int:
 
 
 def test_they_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
-    path, worker = tmp_path / ".env", tmp_path / "worker.env"
-    made = env_file.ensure(path, worker)
+    files = tmp_path / ".env", tmp_path / "worker.env", tmp_path / "keys.env"
+    made = env_file.ensure(*files)
     assert set(env_file.RANDOM) < set(made)
-    assert (mode(path), mode(worker)) == (0o600, 0o600)
-    before = path.read_bytes()
-    assert env_file.ensure(path, worker) == []
-    assert path.read_bytes() == before
+    assert {mode(path) for path in files} == {0o600}
+    before = [path.read_bytes() for path in files]
+    assert env_file.ensure(*files) == []
+    assert [path.read_bytes() for path in files] == before
 
 
 def test_two_checkouts_share_none(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_line_that_is_there_stays_and_what_is_new_is_added(tmp_path: Path) -> 
     path = tmp_path / ".env"
     path.write_text("# ours\nADMIN_PASSWORD=kept\nCOMPOSE_PROFILES=\nEXTRACTOR_DB_PASSWORD=x")
     path.chmod(0o644)
-    made = env_file.ensure(path, tmp_path / "worker.env")
+    made = env_file.ensure(path, tmp_path / "worker.env", tmp_path / "keys.env")
     found = env_file.read(path)
     assert "ADMIN_PASSWORD" not in made
     assert found["ADMIN_PASSWORD"] == "kept"
@@ -54,13 +54,13 @@ def test_a_file_that_is_none_is_refused_without_quoting_it(tmp_path: Path) -> No
     path = tmp_path / ".env"
     path.write_text("ADMIN_PASSWORD s3cret\n")
     with pytest.raises(ConfigurationError, match="line 1 is no NAME=value") as caught:
-        env_file.ensure(path, tmp_path / "worker.env")
+        env_file.ensure(path, tmp_path / "worker.env", tmp_path / "keys.env")
     assert "s3cret" not in str(caught.value)
 
 
 def test_it_needs_python_alone_and_prints_no_secret(tmp_path: Path) -> None:
     command = [sys.executable, "-S", "-m", "reengage.deploy.env_file", "--file", tmp_path / ".env",
-               "--worker", tmp_path / "worker.env"]  # fmt: skip
+               "--worker", tmp_path / "worker.env", "--keys", tmp_path / "keys.env"]  # fmt: skip
     done = subprocess.run(
         command, env={"PYTHONPATH": str(HOME / "plugins")}, cwd=tmp_path,
         capture_output=True, text=True, check=True,

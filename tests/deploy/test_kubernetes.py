@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 from reengage.cli.main import parser
+from reengage.deploy.tidy import PARSING
 from reengage.settings import HOME
 
 FILES = HOME / "deploy" / "kubernetes"
@@ -124,7 +125,7 @@ def check_schema(found: list[dict[str, Any]]) -> None:
 def test_our_pods_are_neither_root_nor_able_to_become_it_and_have_a_limit() -> None:
     found = [*manifests(), task_pod()]
     check_pods(found)
-    assert len(list(pods(found))) == 5
+    assert len(list(pods(found))) == 6
 
 
 def test_our_manifests_are_what_kubernetes_takes() -> None:
@@ -139,7 +140,7 @@ def test_a_volume_keeps_the_modes_of_a_keyring_that_is_there() -> None:
         assert one["fsGroupChangePolicy"] == "OnRootMismatch"
 
 
-def test_every_claim_is_made_and_every_pod_has_a_way_out_of_its_own() -> None:
+def test_every_claim_is_made_and_every_pod_that_needs_one_has_a_way_out_of_its_own() -> None:
     found = manifests()
     made = {one["metadata"]["name"] for one in found if one["kind"] == "PersistentVolumeClaim"}
     for name, spec in pods([*found, task_pod()]):
@@ -152,7 +153,65 @@ def test_every_claim_is_made_and_every_pod_has_a_way_out_of_its_own() -> None:
         if one["kind"] in ("Deployment", "Job", "CronJob"):
             spec = one["spec"] if one["kind"] != "CronJob" else one["spec"]["jobTemplate"]["spec"]
             labels = spec["template"]["metadata"]["labels"].items()
+            if one["metadata"]["name"] == "reengage-tidy":
+                assert not [way for way in allowed if way and way.items() <= labels]
+                continue
             assert [way for way in allowed if way and way.items() <= labels], one["metadata"]
+
+
+# --- key service ---
+
+
+def test_who_opens_the_keyring_has_all_that_a_key_service_wants() -> None:
+    """SEC-25. Of one secret, so that no two of them can differ; and a way to the service."""
+    found = [*manifests(), task_pod()]
+    keyed = [
+        (name, one["name"], one) for name, spec in pods(found) for one in containers(spec)
+        if "REENGAGE_KEYRING" in str(one.get("env"))
+    ]  # fmt: skip
+    assert [(pod, name) for pod, name, _ in keyed] == [
+        ("reengage-backup", "backup"), ("reengage-migrate", "keyring"),
+        ("reengage-migrate", "accounts"), ("reengage-portal", "portal"),
+        ("reengage-portal-tend", "tend"), ("reengage-task", "base"),
+    ]  # fmt: skip
+    for pod, name, one in keyed:
+        assert {"secretRef": {"name": "reengage-key-service", "optional": True}} in one["envFrom"]
+        assert not [each for each in one["env"] if each["name"].startswith(("VAULT_", "AWS_"))]
+        mounts = {each["name"] for each in one["volumeMounts"]}
+        assert {"ca", "keys"} <= mounts, (pod, name)
+        settings = {each["name"]: each.get("value") for each in one["env"]}
+        assert settings["SSL_CERT_FILE"] == "/tls/ca/bundle.crt"
+    text = "".join(path.read_text(encoding="utf-8") for path in FILES.glob("*.yaml"))
+    assert text.count("203.0.113.30/32") == 5  # api-server, tasks, portal, migrate, backup
+
+
+def test_the_pages_are_given_every_setting_of_that_secret_and_no_other_part_is() -> None:
+    values = yaml.safe_load((FILES / "values.yaml").read_text(encoding="utf-8"))
+    readme = (FILES / "README.md").read_text(encoding="utf-8")
+    [row] = re.findall(r"^\| `reengage-key-service`.*$", readme, re.M)
+    told = set(re.findall(r"`((?:REENGAGE|VAULT|AWS)_[A-Z_]+)`", row))
+    assert len(told) == 8
+    given = {
+        one["name"]: one["valueFrom"]["secretKeyRef"] for one in values["apiServer"]["env"]
+        if "reengage-key-service" in str(one)
+    }  # fmt: skip
+    assert set(given) == told
+    assert all(one["optional"] and one["key"] == name for name, one in given.items())
+    for part in ("scheduler", "dagProcessor", "triggerer"):
+        assert "reengage-key-service" not in str(values[part])
+
+
+def test_logs_go_to_the_claim_that_is_tidied() -> None:
+    values = yaml.safe_load((FILES / "values.yaml").read_text(encoding="utf-8"))
+    [spec] = [spec for name, spec in pods(manifests()) if name == "reengage-tidy"]
+    [container] = spec["containers"]
+    where = container["command"][-1]
+    [mount] = container["volumeMounts"]
+    assert mount["mountPath"] == where == values["config"]["logging"]["base_log_folder"]
+    assert claims_of(spec) == {values["logs"]["persistence"]["existingClaim"]}
+    parsing = values["config"]["logging"]["dag_processor_child_process_log_directory"]
+    assert parsing == f"{where}/{PARSING}"
+    assert "envFrom" not in container
 
 
 # --- backup and restore ---
@@ -187,6 +246,7 @@ def test_the_backup_runs_by_itself_and_copies_all_that_a_restore_wants() -> None
     assert str(options.to.parent) == mounts["dumps"]
     assert str(options.keys.parent) == mounts["key-copy"]
     settings = {one["name"]: one["value"] for one in container["env"]}
+    assert settings["REENGAGE_ACTOR"] == "job backup"
     ours = {one["name"]: one["value"] for one in task_pod()["spec"]["containers"][0]["env"]}
     for name, where in {"KEYRING": "keys", "JOURNAL": "journal", "CHECKPOINTS": "checkpoints",
                         "ARCHIVE": "archive"}.items():  # fmt: skip
@@ -217,12 +277,15 @@ def test_a_command_by_hand_is_a_job_of_the_backups_pod(tmp_path: Path) -> None:
     for command in commands:
         subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{function[1]}\nreengage {command}"], check=True,
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True,
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "USER": "o.perator"},
+            capture_output=True,
         )  # fmt: skip
         created = json.loads((tmp_path / "created.json").read_text(encoding="utf-8"))
         [container] = created["spec"]["template"]["spec"]["containers"]
         asked = shlex.split(command)
         assert container["args"] == asked
+        named = [one["value"] for one in container["env"] if one["name"] == "REENGAGE_ACTOR"]
+        assert named == ["o.perator"]
         assert parser().parse_args(asked)
         check_pods([created])
 

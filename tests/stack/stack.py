@@ -101,7 +101,7 @@ def compose(
 
 def write_files(scratch: Path) -> dict[str, str]:
     """Secrets, campaigns and vendors of the test; gives the variables of its stack."""
-    env_file.ensure(scratch / "env", scratch / "worker.env")
+    env_file.ensure(scratch / "env", scratch / "worker.env", scratch / "keys.env")
     shutil.copytree(HOME / "campaigns", scratch / "campaigns")
     for path in (scratch / "campaigns").glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
@@ -119,6 +119,7 @@ def write_files(scratch: Path) -> dict[str, str]:
     return {
         "ENV_FILE": str(scratch / "env"),
         "WORKER_ENV_FILE": str(scratch / "worker.env"),
+        "KEYS_ENV_FILE": str(scratch / "keys.env"),
         "TEST_FILES": str(scratch),
         "SAMPLE_PATIENTS": os.environ.get("REENGAGE_COMPOSE_PATIENTS", "12000"),
         "TASK_HEARTBEAT_TIMEOUT": str(HEARTBEAT_SECONDS),

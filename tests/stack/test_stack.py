@@ -19,11 +19,12 @@ from stack.stack import WORKERS, Stack
 
 DAG = "reengage_health_education"
 AFTERWARDS = "reengage_appointment_reminder"
+PERSON = "o.perator"
 RUN_SECONDS = 900
 SENT = "state = 'sent'"
 TLS_PORTS = {"postgres": 5432, "redis": 6379, "api-server": 8080, "portal": 8443, "mail": 2525}
 OURS = ("api-server", "scheduler", "dag-processor", "triggerer", "worker", "portal", "portal-tend",
-        "mail")  # fmt: skip
+        "mail", "tidy")  # fmt: skip
 SERVICES = (*OURS, "postgres", "redis")
 
 
@@ -136,6 +137,15 @@ def test_nothing_of_a_patient_is_left_on_a_worker_or_in_a_log(
         assert "@example.org" not in docker("logs", container)
 
 
+def test_who_decides_in_a_container_says_who_they_are(stack: Stack, played: dict[str, Any]) -> None:
+    """SEC-03. The approval of the run has a name; without one there is none."""
+    told = docker("exec", stack.containers("worker")[0], "sh", "-c",
+                  'python -m reengage approve --because "for the test" 2>&1; true')  # fmt: skip
+    assert "nobody is named" in told
+    decided = stack.rows("store", "SELECT DISTINCT decided_by FROM approval")
+    assert [one["decided_by"] for one in decided] == [PERSON]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_container_is_root_or_may_become_it_or_writes_to_its_image(
     service: str, stack: Stack
@@ -207,7 +217,8 @@ def restored(
         path.chmod(0o755)  # the container's user reads it
     stack.compose("stop", "worker", "portal", "portal-tend", "api-server")
     stack.compose("exec", "-T", "postgres", "bash", "/etc/reengage/new-store.sh")
-    told = stack.compose("run", "-T", "--rm", "-v", f"{evidence}:/evidence:ro", "backup",
+    told = stack.compose("run", "-T", "--rm", "-e", f"REENGAGE_ACTOR={PERSON}",
+                         "-v", f"{evidence}:/evidence:ro", "backup",
                          "python", "-m", "reengage", "restore", "/backups/dumps",
                          "--keys", "/backups/keys", "--evidence", "/evidence")  # fmt: skip
     stack.compose("up", "-d", "--scale", f"worker={WORKERS}")
@@ -279,7 +290,9 @@ def _wait_for_the_end(stack: Stack, dag: str, dag_run_id: str) -> None:
 
 def _reengage(stack: Stack, *arguments: str) -> str:
     """What our own command says in a worker, where an operator runs it."""
-    return docker("exec", stack.containers("worker")[0], "python", "-m", "reengage", *arguments)
+    worker = stack.containers("worker")[0]
+    return docker("exec", "-e", f"REENGAGE_ACTOR={PERSON}", worker, "python", "-m", "reengage",
+                  *arguments)  # fmt: skip
 
 
 def _count(stack: Stack, where: str, table: str = "letter") -> int:

@@ -1,4 +1,5 @@
-"""Reminders: what ends soon, told before it stops a run: agreements, the practice's certificate.
+"""Reminders: what ends soon, told before it stops a run: agreements, the practice's certificate,
+and the certificates by which the services of an installation know each other.
 
 Once at each level (60, 30 days before the end), then daily from 7 days before it until it is over
 or renewed, and daily once it is over (SEC-20).
@@ -6,9 +7,10 @@ or renewed, and daily once it is over (SEC-20).
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from reengage.alerts.alert import Alert
+from reengage.authorities import read_authorities
 from reengage.campaigns import load_campaigns
 from reengage.errors import KeyringError, VendorError
 from reengage.keys import open_keyring
@@ -23,7 +25,7 @@ def reminders(settings: Settings) -> list[Alert]:
     today = settings.now().date()
     vendors = load_vendors(settings.vendors_path)
     found = [_of_vendor(vendors[name], today) for name in sorted(_in_use(settings) & set(vendors))]
-    return [one for one in (*found, _of_certificate(settings)) if one]
+    return [one for one in (*found, _of_certificate(settings), _of_services(settings)) if one]
 
 
 def _in_use(settings: Settings) -> set[str]:
@@ -61,6 +63,21 @@ def _of_certificate(settings: Settings) -> Alert | None:
         " `python -m reengage keys rotate smime`"
     )
     return _alert("certificate", "S/MIME", said, now.date())
+
+
+def _of_services(settings: Settings) -> Alert | None:
+    """Of the newest authority: an older one beside it is there until it ends (ADR 0057)."""
+    if settings.services_trust is None:
+        return None
+    now = settings.now()
+    days = (read_authorities(settings.services_trust)[0].not_valid_after_utc - now).days
+    level = "over" if days < 0 else level_of(days)
+    said = level and (
+        f"{level}: the certificates that the services show each other end on"
+        f" {now.date() + timedelta(days=days)}; renew them before (with docker-compose.yaml:"
+        " `make up`, which does in their last 31 days), or no service reaches another"
+    )
+    return _alert("certificate", "services", said, now.date())
 
 
 def _alert(kind: str, about: str, said: str | None, today: date) -> Alert | None:

@@ -35,7 +35,8 @@ FILES = ("practice.yaml", "vendors.yaml", "jurisdictions.yaml", "campaigns")
 LOCK_WAIT = "60s"
 _PLAIN = ("HOME", "KEYRING", "JOURNAL", "VENDORS_FILE", "RELAY_TRUST", "SMIME_TRUST",
           "RETURNS_MAILDIR", "RETURNS_SPOOL", "RETURNS_STAFF", "RETURNS_TRUST",
-          "REHEARSAL_MAILDIR", "PINNED_NOW", "ACTOR", "KEY_SERVICE")  # fmt: skip
+          "REHEARSAL_MAILDIR", "PINNED_NOW", "ACTOR", "ACTOR_REQUIRED", "KEY_SERVICE",
+          "SERVICES_TRUST")  # fmt: skip
 """Settings that hold no secret."""
 _PLACES = ("WAREHOUSE_URL", "STORE_URL", "ARCHIVE", "CHECKPOINTS", "MIRROR_URL", "AIRFLOW_URL",
            "RETURNS_IMAP")  # fmt: skip

@@ -72,6 +72,7 @@ def backup(options: Namespace, home: Path) -> int:
 
 def restore(options: Namespace, home: Path) -> int:
     """Bring the store back; keyring, journals and checkpoints only where there are none."""
+    by = actor()  # before anything is brought back
     to, keys = _places(options, home)
     directory = newest(options.place or to)
     traces = [trace for path in options.evidence for trace in traces_in(path)]
@@ -79,9 +80,7 @@ def restore(options: Namespace, home: Path) -> int:
     journals = [places.journal(home), places.suppressions(home)]
     keyring = bring_back(keys, ring, journals, checkpoints_location(ring))
     with _settings(home, ring) as settings:
-        found = bring_store_back(
-            settings, keyring, directory, traces=traces, note=_note, by=actor()
-        )
+        found = bring_store_back(settings, keyring, directory, traces=traces, note=_note, by=by)
     if found is None:
         Console().print(f"{directory.name} was restored into this store already")
         return 0

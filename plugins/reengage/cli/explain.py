@@ -18,7 +18,7 @@ from rich.table import Table
 from reengage import store
 from reengage.campaigns import Campaign, load_campaigns
 from reengage.cli import places
-from reengage.cli.actor import note_access, of_patient, record_access
+from reengage.cli.actor import actor, note_access, of_patient, record_access
 from reengage.cli.refuse import patient_key
 from reengage.errors import ConfigurationError
 from reengage.keys import open_keyring
@@ -55,6 +55,7 @@ def why(options: Namespace, home: Path) -> int:
 
 def purge(options: Namespace, home: Path) -> int:
     """Remove what was kept for as long as docs/retention.md says."""
+    actor()  # before anything goes: it cannot be taken back
     keyring = open_keyring(places.keyring(home))
     names = ("REHEARSAL_MAILDIR", "RETURNS_SPOOL")
     folders = (os.environ.get(f"REENGAGE_{name}") for name in names)

@@ -61,6 +61,7 @@ def list_(options: Namespace, home: Path) -> int:
 
 def rotate(options: Namespace, home: Path) -> int:
     """Make a new key; what the old ones sealed still opens, what they signed still verifies."""
+    actor()  # before a file of it lies there
     keyring = open_keyring(places.keyring(home))
     with places.store(home) as engine, engine.begin() as connection:
         store.require_keyring(connection, keyring)

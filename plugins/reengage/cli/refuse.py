@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reengage import refusals, store, suppressions
 from reengage.cli import places
-from reengage.cli.actor import note_access
+from reengage.cli.actor import actor, note_access
 from reengage.errors import ConfigurationError, LedgerError
 from reengage.keys import Keyring, open_keyring
 from reengage.ledger.owed import pay
@@ -69,6 +69,7 @@ def _record(
     scope: str | None,
     at: datetime,
 ) -> int:
+    actor()  # before the journal has it: what nobody's name is on is refused whole
     patient = patient_key(options.patient)
     keyring = open_keyring(places.keyring(home))
     refusal = refusals.Refusal(

@@ -2,9 +2,14 @@
 
 `ensure` gives each service a certificate for its name under one authority, all made at once; the
 authority's key signs them and is gone, so that trusting it trusts nothing else. Made again, all of
-them, when one is missing or fewer than `RENEW` are left: then every service is to be restarted
-(`make up` does). P-256, valid for `VALID`. Keys are 0600, or 0640 where another user's process
-reads them by its group 0. Clients trust `ca/ca.pem`; `ca/bundle.pem` has the system's, too.
+them, when one is missing or over, or, if it is told to renew, less than `RENEW` is left. P-256,
+valid for `VALID`. Keys are 0600, or 0640 where another user's process reads them by its group 0.
+Clients trust `ca/ca.pem`, which they read at each connection; `ca/bundle.pem` has the system's,
+too.
+
+An authority that is still valid stays in both beside the new one, the newest first: a service that
+runs shows its old certificate until it is started anew, and is believed meanwhile (ADR 0057).
+Whoever removes `ca/ca.pem` trusts none of before: that is for a key that was exposed.
 """
 
 from __future__ import annotations
@@ -26,11 +31,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from reengage.authorities import read_authorities
 from reengage.embedded.certificates import builder, key_usage, write_private
 from reengage.errors import ConfigurationError
 
 VALID = timedelta(days=397)
-RENEW = timedelta(days=30)
+RENEW = timedelta(days=31)
+"""A day more than the warning of `remind`: whoever is warned can act at once."""
 _CLOCKS_DIFFER = timedelta(hours=1)
 _KEYSTORE_PASSWORD = b"changeit"
 
@@ -58,12 +65,16 @@ SERVICES: Mapping[str, Service] = {
 }
 
 
-def ensure(directory: Path, now: datetime, *, system: Path) -> bool:
+def ensure(directory: Path, now: datetime, *, system: Path, renew: bool) -> bool:
     """Certificates for all services below `directory`; whether they had to be made.
 
-    `system` is the file of the public authorities. Raises ConfigurationError when it is missing.
+    To renew is for who starts every service anew afterwards. `system` is the file of the public
+    authorities. Raises ConfigurationError when it is missing.
     """
-    if all(_lasts(directory / name / one.cert, now) for name, one in SERVICES.items()):
+    trusted = [directory / "ca" / name for name in ("ca.pem", "bundle.pem")]
+    shown = (directory / name / one.cert for name, one in SERVICES.items())
+    until = now + RENEW if renew else now
+    if all(one.exists() for one in trusted) and all(_lasts(one, until) for one in shown):
         return False
     begins, ends = now - _CLOCKS_DIFFER, now + VALID
     authority = ec.generate_private_key(ec.SECP256R1())
@@ -74,12 +85,24 @@ def ensure(directory: Path, now: datetime, *, system: Path) -> bool:
         .add_extension(key_usage("key_cert_sign"), critical=True)
         .sign(authority, hashes.SHA256())
     )
-    pem = ca.public_bytes(Encoding.PEM)
-    _write(directory / "ca" / "ca.pem", pem, 0o644)
+    pem = b"".join(
+        one.public_bytes(Encoding.PEM) for one in (ca, *_still_valid(directory / "ca/ca.pem", now))
+    )
+    # First, so that whatever a service shows meanwhile is believed.
     _write(directory / "ca" / "bundle.pem", _public_authorities(system) + pem, 0o644)
+    _write(directory / "ca" / "ca.pem", pem, 0o644)
     for service, one in SERVICES.items():
+        _write(directory / service / "ca.pem", pem, 0o644)
         _issue(directory / service, one, authority, ca, ends=ends)
     return True
+
+
+def name_of(directory: Path) -> str:
+    """What the newest certificates are called: 16 hex digits of their authority's SHA-256.
+
+    Raises ConfigurationError where there is none.
+    """
+    return read_authorities(directory / "ca" / "ca.pem")[0].fingerprint(hashes.SHA256()).hex()[:16]
 
 
 def _issue(
@@ -105,7 +128,6 @@ def _issue(
         .sign(authority, hashes.SHA256())
     )
     secret = 0o640 if one.group_reads else 0o600
-    _write(directory / "ca.pem", ca.public_bytes(Encoding.PEM), 0o644)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     _write(directory / one.key, private, secret)
     if one.keystore:
@@ -126,12 +148,24 @@ def _write(path: Path, content: bytes, mode: int) -> None:
     path.chmod(mode)
 
 
-def _lasts(path: Path, now: datetime) -> bool:
+def _lasts(path: Path, until: datetime) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return False
-    return certificate.not_valid_after_utc - now >= RENEW
+    return certificate.not_valid_after_utc >= until
+
+
+def _still_valid(path: Path, now: datetime) -> list[x509.Certificate]:
+    """Authorities of before whose certificates may still be shown; none where they are unreadable.
+
+    Ours alone lie there, and what they signed ends with them.
+    """
+    try:
+        found = read_authorities(path)
+    except ConfigurationError:
+        return []
+    return [one for one in found if one.not_valid_after_utc > now]
 
 
 def _public_authorities(system: Path) -> bytes:

@@ -1,9 +1,12 @@
-"""The secrets of docker-compose.yaml: made once, at random, into `.env` and `worker.env`.
+"""The secrets of docker-compose.yaml: made once, at random, into `.env`; and two files for others'.
 
 `python -m reengage.deploy.env_file` writes what is missing and leaves every line that is there:
 a second run changes nothing, a new version's new secret is added. Mode 0600, from the first octet
-on; both files are in .gitignore. Nothing is printed but names. Needs Python alone, so that an
+on; all three files are in .gitignore. Nothing is printed but names. Needs Python alone, so that an
 operator can run it before anything is installed.
+
+`--certificates` notes in `.env` how `prepare`, whose output it reads, calls the certificates.
+Each service bears that name as a label, so that compose starts anew what shows older ones.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping
@@ -32,6 +36,13 @@ _WORKER = """\
 # docs/responses.md), NAME=value. Going live: the vendor's relay instead of the mail sink.
 REENGAGE_RELAY_URL_EMBEDDED=smtp://mail:2525
 """
+_KEYS = """\
+# What opens the key service of REENGAGE_KEY_SERVICE (docs/keys.md), for every service that has the
+# keyring, NAME=value: VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT=/etc/reengage/trust/vault.pem (put
+# into deploy/compose/trust); or AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+"""
+CERTIFICATES = "TLS_CERTIFICATES"
+_NAMED = re.compile(r"^certificates ([0-9a-f]{16})\r?$", re.MULTILINE)
 
 
 def complete(found: Mapping[str, str]) -> dict[str, str]:
@@ -53,7 +64,7 @@ def complete(found: Mapping[str, str]) -> dict[str, str]:
     return made
 
 
-def ensure(path: Path, worker: Path) -> list[str]:
+def ensure(path: Path, worker: Path, keys: Path) -> list[str]:
     """Write what is missing; gives its names. Raises ConfigurationError for a file that is none."""
     found = read(path)
     made = complete(found)
@@ -62,11 +73,30 @@ def ensure(path: Path, worker: Path) -> list[str]:
         lines = "".join(f"{name}={value}\n" for name, value in made.items())
         _write(path, old if old.endswith("\n") else old + "\n", lines)
     path.chmod(0o600)
-    if not worker.exists():
-        _write(worker, _WORKER, "")
-        made["worker.env"] = ""
-    worker.chmod(0o600)
+    for other, content in ((worker, _WORKER), (keys, _KEYS)):
+        if not other.exists():
+            _write(other, content, "")
+            made[other.name] = ""
+        other.chmod(0o600)
     return list(made)
+
+
+def note_certificates(path: Path, told: str) -> None:
+    """Write into `.env` how `prepare` called the certificates; other lines stay as they are.
+
+    Raises ConfigurationError where it names none.
+    """
+    found = _NAMED.search(told)
+    if not found:
+        raise ConfigurationError(
+            "the job `prepare` named no certificates; what it said is above, mend that first"
+        )
+    line = f"{CERTIFICATES}={found[1]}\n"
+    if read(path).get(CERTIFICATES) == found[1]:
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [f"{one}\n" for one in lines if one.partition("=")[0] != CERTIFICATES]
+    _write(path, "".join(kept), line)
 
 
 def read(path: Path) -> dict[str, str]:
@@ -101,9 +131,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Make the secrets of docker-compose.yaml.")
     parser.add_argument("--file", type=Path, default=Path(".env"))
     parser.add_argument("--worker", type=Path, default=Path("deploy/compose/worker.env"))
+    parser.add_argument("--keys", type=Path, default=Path("deploy/compose/keys.env"))
+    parser.add_argument("--certificates", action="store_true", help="read what `prepare` said")
     options = parser.parse_args()
     try:
-        made = ensure(options.file, options.worker)
+        if options.certificates:
+            told = sys.stdin.read()
+            sys.stdout.write(told)
+            note_certificates(options.file, told)
+            return 0
+        made = ensure(options.file, options.worker, options.keys)
     except ReengageError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -1,7 +1,8 @@
-"""Job `prepare`: certificates, the key that signs Airflow's tokens, and the keyring.
+"""Job `prepare`: certificates of the stack's services, and the key that signs Airflow's tokens.
 
-Makes what is missing or about to end, leaves the rest as it is. Runs without a network, as the
-user that the other processes run as. Says what it made, never a key.
+Makes what is missing, leaves the rest as it is. Runs without a network, as the user that the other
+processes run as. Its last line names the certificates: `make up` starts anew what still shows
+others, and it alone has them renewed before they end. Says what it made, never a key.
 """
 
 from __future__ import annotations
@@ -14,27 +15,15 @@ from pathlib import Path
 
 from reengage.deploy import certificates, signing
 from reengage.errors import ReengageError
-from reengage.keys import ensure_keyring
 
 TLS = Path("/tls")
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-def prepare(tls: Path | None, keyring: Path, *, system: Path) -> list[str]:
-    """What was made, in words; without `tls` the keyring alone.
-
-    Raises ConfigurationError or KeyringError.
-    """
-    made = _prepare_tls(tls, system) if tls else []
-    if not keyring.is_dir():
-        made.append("the keyring")
-    ensure_keyring(keyring)
-    return made
-
-
-def _prepare_tls(tls: Path, system: Path) -> list[str]:
+def prepare(tls: Path, *, system: Path, renew: bool) -> list[str]:
+    """What was made, in words. Raises ConfigurationError."""
     made = []
-    if certificates.ensure(tls, certificates.today(), system=system):
+    if certificates.ensure(tls, certificates.today(), system=system, renew=renew):
         made.append(f"certificates for {', '.join(certificates.SERVICES)}")
     if signing.ensure(tls / "jwt"):
         made.append("the key that signs Airflow's tokens")
@@ -43,22 +32,21 @@ def _prepare_tls(tls: Path, system: Path) -> list[str]:
 
 def main() -> int:
     """Prepare what this container's volumes hold; the process's exit code."""
-    parser = argparse.ArgumentParser(description="Make certificates, keys and the keyring.")
-    parser.add_argument(
-        "--keyring-only", action="store_true", help="certificates are somebody else's to make"
-    )
+    parser = argparse.ArgumentParser(description="Make certificates, and the key for tokens.")
+    parser.add_argument("--tls", type=Path, default=TLS, help="where they lie (/tls)")
+    parser.add_argument("--renew", action="store_true", help="also what ends soon")
     options = parser.parse_args()
     os.umask(0o077)
     system = _AUTHORITIES
     if not system.exists():
         system = Path(ssl.get_default_verify_paths().openssl_cafile)
     try:
-        tls = None if options.keyring_only else TLS
-        made = prepare(tls, Path(os.environ["REENGAGE_KEYRING"]), system=system)
+        made = prepare(options.tls, system=system, renew=options.renew)
     except ReengageError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(f"made {'; '.join(made)}\n" if made else "nothing was missing\n")
+    sys.stdout.write(f"certificates {certificates.name_of(options.tls)}\n")
     return 0
 
 

@@ -284,6 +284,9 @@ def _require_whole(directory: Path, *, wrapping: bool) -> None:
             f"the keyring {directory} may be entered by others; run `chmod 700 {directory}`"
         )
     purposes = purposes_of(directory, None)
+    if wrapping and not (directory / "wrap").exists() and (directory / "pseudonym").exists():
+        # No key that wraps was ever here: one that lies under a service says so, in its own words.
+        purposes["pseudonym"].secret(purposes["pseudonym"].newest())
     for purpose in ("wrap", *_FROM_THE_START) if wrapping else _FROM_THE_START:
         keys = purposes[purpose]
         keys.newest()

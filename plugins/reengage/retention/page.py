@@ -27,9 +27,13 @@ scheduler's machine (`docker compose exec scheduler bash`). Not younger than 90 
 ```
 airflow db clean --clean-before-timestamp "$(date -u -d '90 days ago' +%FT%TZ)" --skip-archive --yes
 LOGS="$(airflow config get-value logging base_log_folder)"
+find "$(airflow config get-value logging dag_processor_child_process_log_directory)" -type f -mtime +7 -delete
 find "$LOGS" -type f -mtime +90 -delete
 find "$LOGS" -mindepth 1 -type d -empty -delete
 ```
+
+In containers and on Kubernetes the service `tidy` removes the files; `airflow db clean` is left, \
+in the scheduler's container or pod.
 
 Neither holds anything of a patient, and neither is the record of what was done: that is the \
 ledger, which nothing removes.

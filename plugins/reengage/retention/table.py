@@ -64,6 +64,7 @@ class Kept:
 
 SWEEP = "`reengage_retention`"
 TEND = "`portal tend`"
+TIDY = "`tidy` in containers and on Kubernetes"
 _NOBODY = "nothing"
 
 TABLE: tuple[Kept, ...] = (
@@ -166,7 +167,10 @@ TABLE: tuple[Kept, ...] = (
          "`backup`, each time"),
     Kept("airflow_logs", "Airflow's task logs", Term("from when they were written", days=90),
          "counts and codes; the audit is the ledger's", ("SEC-19",),
-         "whoever runs Airflow, see below"),
+         f"{TIDY}, or whoever runs Airflow, see below"),
+    Kept("parsing_logs", "what Airflow's dag-processor says while it reads the DAGs",
+         Term("from when it was written", days=7), "ten megabytes a day; why a DAG does not load",
+         (), f"{TIDY}, or whoever runs Airflow, see below"),
     Kept("airflow_rows", "Airflow's database: tries, XCom, its own audit log",
          Term("from when they ended", days=90),
          "`reconcile` compares tries with the ledger daily", ("SEC-10",),

@@ -27,7 +27,8 @@ scheduler's machine (`docker compose exec scheduler bash`). Not younger than 90 
 ```
 airflow db clean --clean-before-timestamp "$(date -u -d '90 days ago' +%FT%TZ)" --skip-archive --yes
 LOGS="$(airflow config get-value logging base_log_folder)"
-find "$(airflow config get-value logging dag_processor_child_process_log_directory)" -type f -mtime +7 -delete
+PARSED="$(airflow config get-value logging dag_processor_child_process_log_directory)"
+find "$PARSED" -type f -mtime +7 -delete
 find "$LOGS" -type f -mtime +90 -delete
 find "$LOGS" -mindepth 1 -type d -empty -delete
 ```

@@ -56,6 +56,13 @@ INSERT INTO run (run_id, campaign, campaign_date, mode, dag_run_id, campaign_sha
 VALUES (:run, :campaign, :day, 'live', :dag_run, '', 'embedded', 'b', :many * 3, :many * 2, :many,
     'green', '[]', :at, :at, :at)
 """
+_BEGINNINGS = """
+INSERT INTO beginning (run_id, campaign, dag_run_id, campaign_date, mode, begun_at, ended, ended_at)
+SELECT gen_random_uuid(), slug, n::text, CAST(:last AS date) - n::int, 'live',
+    CAST(:last AS date) - n * interval '1 day', 'passed', CAST(:last AS date)
+FROM unnest(CAST(:slugs AS text[])) AS slug CROSS JOIN generate_series(1, 400) AS n
+"""
+"""As many as are kept, of each campaign."""
 _DECISIONS = """
 INSERT INTO decision (run_id, campaign_date, patient, reasons, arm)
 SELECT :run, :day, :number || '-' || n, CASE WHEN n % 5 = 0 THEN '{no_authorization}' ELSE '{}' END
@@ -155,6 +162,8 @@ def _fill(engine: Engine, keyring: Keyring, settings: Settings) -> None:
     with engine.begin() as connection:
         for statement in (_RESPONSES, _FOLLOW_UPS, _RETURNS):
             connection.execute(text(statement), {"campaign": CAMPAIGN})
+        slugs = [path.stem for path in (HOME / "campaigns").glob("*.yaml")]
+        connection.execute(text(_BEGINNINGS), {"slugs": slugs, "last": LAST - timedelta(days=1)})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     for run in runs:

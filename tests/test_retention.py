@@ -339,6 +339,28 @@ def test_the_role_of_the_tasks_may_do_all_of_it(engine: Engine, keyring: Keyring
     assert count(engine, "run") == 1
 
 
+def test_how_a_run_began_goes_but_for_what_a_campaign_is_still_known_by(
+    engine: Engine, keyring: Keyring
+) -> None:
+    tasks = create_engine(
+        engine.url, poolclass=NullPool, connect_args={"options": "-c role=reengage_tasks"}
+    )
+    for campaign, mode, days in [
+        ("daily", "live", 500), ("daily", "dry", 450), ("daily", "live", 1),
+        ("idle", "live", 700), ("idle", "live", 500), ("idle", "dry", 420),
+    ]:  # fmt: skip
+        do(
+            tasks,
+            "INSERT INTO beginning (run_id, campaign, dag_run_id, campaign_date, mode, begun_at)"
+            " VALUES (gen_random_uuid(), :campaign, CAST(:days AS text), :day, :mode, :day)",
+            campaign=campaign, mode=mode, days=days, day=NOW - timedelta(days=days),
+        )  # fmt: skip
+    assert sweep(tasks, keyring, HOME, now=NOW, places=Places()) == {"beginnings": 3}
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT dag_run_id FROM beginning")).scalars()
+        assert sorted(left) == ["1", "420", "500"]
+
+
 def test_a_clock_that_is_ahead_removes_nothing_early(engine: Engine, keyring: Keyring) -> None:
     a_run(engine, NOW.date() - timedelta(days=365))
     swept = sweep(engine, keyring, HOME, now=NOW + timedelta(days=3650), places=Places())

@@ -256,6 +256,10 @@ def test_a_no_of_before_is_not_the_next_ones(stage: Stage) -> None:
 def test_who_is_killed_leaves_a_beginning_without_an_end(
     where: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    change(stage.practice)
+    stage.run()
+    assert stage.ended == "asked"  # which the next try's beginning takes back
+    approve_all(stage.practice.settings, CAMPAIGN)
     with monkeypatch.context() as patch:
         patch.setattr(where, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         if (child := os.fork()) == 0:

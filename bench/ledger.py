@@ -26,6 +26,7 @@ from time import perf_counter, process_time
 from typing import Any
 from uuid import UUID
 
+from entries import AGREEMENT, disclosure, event
 from harness import Figure, at_least, at_most, publish
 from reengage import store
 from reengage.embedded import postgres
@@ -35,7 +36,7 @@ from reengage.ledger.append import append
 from reengage.ledger.checkpoints import Checkpoints, sign_checkpoint
 from reengage.ledger.proof import check_proof, prove
 from reengage.ledger.reading import blocks
-from reengage.ledger.records import Disclosure, Record
+from reengage.ledger.records import Record
 from reengage.ledger.signers import verifiers
 from reengage.ledger.verify import verify
 from reengage.settings import HOME
@@ -45,6 +46,7 @@ BATCH = 1000
 LETTERS = 92
 """Of a hundred entries; the others are about them."""
 WRITERS = 4
+CAMPAIGN = "appointment_reminder"
 MOST_TIMES_SHA256 = 4
 LEAST_APPENDS = 10_000
 
@@ -184,54 +186,24 @@ def _hundred(random: Random) -> Iterator[Record]:
     """What a hundred entries of a campaign's day are: a chunk's task, its letters, a reader."""
     run = _uuid(random)
     letters = [_uuid(random) for _ in range(LETTERS)]
-    yield _event(run, "START")
+    yield event(run, "START", f"{CAMPAIGN}.send")
     for first in range(0, LETTERS, LETTERS // 4):
         yield records.intent(
-            run=run, campaign="appointment_reminder", vendor="acme_mail", baa_id="BAA-2026-004",
+            run=run, campaign=CAMPAIGN, **AGREEMENT,
             letters=letters[first : first + LETTERS // 4],
         )  # fmt: skip
     for letter in letters:
         yield _disclosure(random, run, letter)
-    yield _event(run, "COMPLETE")
+    yield event(run, "COMPLETE", f"{CAMPAIGN}.send")
     for of in ("report", "trail"):
         yield records.access(actor="a.miller", action="opened", of=of, detail={"day": 154})
 
 
 def _disclosure(random: Random, run: UUID, letter: UUID) -> Record:
-    transport = {
-        "host": "relay.acme-mail.example", "tls_version": "TLSv1.3",
-        "cipher": "TLS_AES_256_GCM_SHA384", "peer_sha256": "5f" * 32, "kind": "sent",
-        "stage": "data", "code": 250, "enhanced_code": "2.0.0", "queue_id": _hex(random, 5),
-        "recipient_policy": None, "requiretls": False,
-    }  # fmt: skip
-    return Disclosure(
-        letter=letter, run=run, campaign="appointment_reminder",
-        campaign_date=date(2026, 6, 1), patient=_hex(random, 16), recipient=_hex(random, 16),
-        pseudonym_key="pseudonym-3f1c9a52", purpose="appointment_reminder",
-        fields=["appointment.location", "appointment.start_at", "patient.given_name"],
-        authorization=_hex(random, 16), template_sha256="a1" * 32, suite_sha256="b2" * 32,
-        vendor="acme_mail", baa_id="BAA-2026-004",
-        message_id=f"<{letter}@clinic.example>", seal="tls", seal_basis="contract",
-        outcome="sent", reason=None, transport=transport,
-    ).record()  # fmt: skip
-
-
-def _event(run: UUID, type_: str) -> Record:
-    facet = {
-        "_producer": "https://clinic.example/reengage",
-        "_schemaURL": "https://openlineage.io/spec/facets/1-1-0/SchemaDatasetFacet.json",
-    }
-    columns = [{"name": f"column_{number}", "type": "text"} for number in range(12)]
-    return records.run_event({
-        "eventTime": "2026-06-01T15:00:00.000000Z", "eventType": type_,
-        "producer": "https://clinic.example/reengage",
-        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
-        "run": {"runId": str(run), "facets": {"nominalTime": facet}},
-        "job": {"namespace": "reengage", "name": "appointment_reminder.send", "facets": {}},
-        "inputs": [{"namespace": "postgres://warehouse", "name": "contract.patient",
-                    "facets": {"schema": {**facet, "fields": columns}}}],
-        "outputs": [{"namespace": "postgres://store", "name": "letter", "facets": {}}],
-    })  # fmt: skip
+    return disclosure(
+        run, letter, campaign=CAMPAIGN, day=date(2026, 6, 1), queue=_hex(random, 5),
+        patient=_hex(random, 16), recipient=_hex(random, 16), authorization=_hex(random, 16),
+    )  # fmt: skip
 
 
 def _uuid(random: Random) -> UUID:

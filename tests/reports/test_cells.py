@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reengage.report import Funnel
-from reengage.reports.cells import HIDDEN, Count, alone, is_small, parts, total
-from reengage.reports.funnels import Shown, is_final, shown
+from reengage.reports.campaign_tables import consent, funnel_table
+from reengage.reports.cells import HIDDEN, Count, alone, between, has_room, is_small, total
+from reengage.reports.funnels import is_final, shown
 from reengage.reports.overview import over_days
 
 COUNTS = st.integers(0, 40)
@@ -22,38 +23,25 @@ def test_nought_is_shown_and_one_to_ten_are_not() -> None:
     assert [alone(n) for n in (0, 1, 10, 11)] == [0, HIDDEN, HIDDEN, 11]
 
 
-def possible(counts: list[int], hidden: list[bool], whole: int) -> list[set[int]]:
-    """What each hidden part may be, for who knows the shown ones, their total, and that hidden ones
-    are at least 1 and one of them is small: every combination is tried."""
-    rest = whole - sum(n for n, is_hidden in zip(counts, hidden, strict=True) if not is_hidden)
-    many = sum(hidden)
-    found: list[set[int]] = [set() for _ in range(many)]
-    for some in product(range(1, rest + 1), repeat=many - 1):
-        last = rest - sum(some)
-        if last >= 1 and any(is_small(n) for n in (*some, last)):
-            for at, n in enumerate((*some, last)):
-                found[at].add(n)
-    return found
+def test_a_total_is_hidden_with_any_of_its_parts_and_where_they_do_not_add_up_to_it() -> None:
+    assert [total(parts, sum(parts)) for parts in ([20, 0, 11], [20, 3], [500, 500, 10], [])] == [
+        31, HIDDEN, HIDDEN, 0,
+    ]  # fmt: skip
+    assert total([20, 11], 34) is HIDDEN
+
+
+def test_a_hidden_total_lies_between_what_its_parts_leave_it() -> None:
+    assert between([20, HIDDEN, 0, HIDDEN]) == (22, 40)
 
 
 @settings(max_examples=150)
-@given(st.lists(COUNTS, min_size=1, max_size=4))
-def test_no_hidden_part_can_be_told_from_the_shown_ones_and_their_total(counts: list[int]) -> None:
-    by_name = dict(enumerate(counts))
-    seen = parts(by_name)
-    assert all(seen[at] is HIDDEN for at, n in by_name.items() if is_small(n))
-    if total(by_name, seen) is HIDDEN:
-        return
-    hidden = [seen[at] is HIDDEN for at in by_name]
-    if sum(hidden) in (0, 4):  # four of them take too long to try
-        return
-    for values in possible(counts, hidden, sum(counts)):
-        assert len(values) >= 10
-
-
-def test_parts_that_are_all_as_large_as_a_small_one_can_be_are_not_told_by_their_sum() -> None:
-    seen = parts({"a": 10, "b": 10, "c": 10, "d": 11, "e": 500})
-    assert [name for name, n in seen.items() if n is HIDDEN] == ["a", "b", "c", "d"]
+@given(st.lists(st.integers(1, 10), min_size=1, max_size=4))
+def test_hidden_counts_have_room_if_their_sum_leaves_each_of_them_all_ten_values(
+    hidden: list[int],
+) -> None:
+    worlds = [one for one in product(range(1, 11), repeat=len(hidden)) if sum(one) == sum(hidden)]
+    possible = [{one[at] for one in worlds} for at in range(len(hidden))]
+    assert has_room(hidden) is all(len(values) == 10 for values in possible)
 
 
 def funnel(excluded: dict[str, int], held_out: int, outcomes: dict[str, int]) -> Funnel:
@@ -67,41 +55,55 @@ def funnel(excluded: dict[str, int], held_out: int, outcomes: dict[str, int]) ->
     )  # fmt: skip
 
 
-def counts_of(seen: Shown) -> list[object]:
-    return [
-        seen.living, seen.inactive, seen.candidates, seen.excluded_total, seen.eligible,
-        *seen.excluded.values(), *seen.rest.values(), *seen.seals.values(), *seen.quality.values(),
-    ]  # fmt: skip
-
-
-@settings(max_examples=200)
-@given(
+FUNNELS = st.builds(
+    funnel,
     st.dictionaries(st.sampled_from("abcd"), st.integers(1, 60), max_size=4),
     st.integers(0, 30),
     st.fixed_dictionaries({"sent": st.integers(0, 300), "unknown": st.integers(0, 12)}),
 )
-def test_a_funnel_for_analysts_shows_no_small_count_and_no_two_that_differ_by_one(
-    excluded: dict[str, int], held_out: int, outcomes: dict[str, int]
+
+
+@settings(max_examples=200)
+@given(FUNNELS)
+def test_what_an_analyst_sees_of_a_count_hangs_on_that_count_and_of_a_total_on_its_parts(
+    whole: Funnel,
 ) -> None:
-    given = funnel(excluded, held_out, outcomes)
-    seen = shown(given, small=False)
-    assert not any(isinstance(n, int) and is_small(n) for n in counts_of(seen))
-    numbers = (seen.candidates, seen.excluded_total, seen.eligible)
-    if all(isinstance(n, int) for n in numbers):
-        assert seen.candidates == seen.excluded_total + seen.eligible  # type: ignore[operator]
-    # Two of the three give the third: hidden in one place means hidden in all.
-    if seen.eligible is HIDDEN:
-        assert seen.candidates is HIDDEN or seen.excluded_total is HIDDEN
-        assert all(n == 0 or n is HIDDEN for n in seen.rest.values())
-    assert shown(given, small=True).excluded == excluded
+    seen = shown(whole, small=False)
+    assert seen.excluded == {code: alone(n) for code, n in whole.excluded.items()}
+    assert seen.rest["held_out"] == alone(whole.held_out)
+    assert {name: seen.rest[name] for name in whole.outcomes} == {
+        name: alone(n) for name, n in whole.outcomes.items()
+    }
+    excluded, rest = list(seen.excluded.values()), list(seen.rest.values())
+    totals = [
+        (seen.excluded_total, excluded, sum(whole.excluded.values())),
+        (seen.eligible, rest, whole.eligible),
+        (seen.candidates, [*excluded, *rest], whole.candidates),
+    ]
+    for said, parts, n in totals:
+        assert said == (HIDDEN if HIDDEN in parts else n)
+        assert not (isinstance(said, int) and is_small(said))
+    assert shown(whole, small=True).excluded == whole.excluded
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_one_small_reason_takes_another_count_with_it(count: int) -> None:
+def test_a_small_reason_takes_no_other_count_with_it_but_the_totals(count: int) -> None:
     seen = shown(funnel({"opted_out": count, "restriction": 200}, 0, {"sent": 900}), small=False)
-    assert seen.excluded == {"opted_out": HIDDEN, "restriction": HIDDEN}
-    assert seen.quality["restriction"] is HIDDEN
-    assert (seen.eligible, seen.excluded_total) == (900, count + 200)
+    assert seen.excluded == {"opted_out": HIDDEN, "restriction": 200}
+    assert (seen.candidates, seen.excluded_total, seen.eligible) == (HIDDEN, HIDDEN, 900)
+    lines = [row[0] for row in funnel_table(seen).rows]
+    assert lines[:2] == ["Candidates, 1,101 to 1,110", "Excluded, 201 to 210"]
+    assert "Eligible" in lines
+
+
+def test_an_analyst_is_told_of_no_second_division_of_the_same_patients() -> None:
+    """How letters are sealed, and odd data: less what is shown they would tell what is not."""
+    whole = funnel({"restriction": 60}, 0, {"sent": 100})
+    seen = shown(whole, small=False)
+    assert (seen.seals, seen.quality) == ({}, {})
+    assert (seen.candidates, seen.rest["sent"]) == (160, 100)
+    known = shown(whole, small=True)
+    assert (known.seals, known.quality) == ({"tls": 100}, {"restriction": 60})
 
 
 @pytest.mark.parametrize(
@@ -162,11 +164,16 @@ def test_a_run_is_final_when_no_letter_of_it_can_change(
     assert is_final(replace(funnel({}, 0, {"sent": 300}), **change)) is final
 
 
-def test_of_odd_data_those_without_are_no_small_count_either() -> None:
-    whole = replace(funnel({}, 0, {"sent": 100}), quality={"a": 95, "b": 50, "c": 100})
-    assert shown(whole, small=False).quality == {"a": HIDDEN, "b": 50, "c": 100}
-
-
-def test_nor_are_those_of_odd_data_who_were_excluded_for_another_reason() -> None:
-    whole = replace(funnel({"a": 40, "b": 60}, 0, {"sent": 100}), quality={"a": 43, "b": 60})
-    assert shown(whole, small=False).quality == {"a": HIDDEN, "b": 60}
+@pytest.mark.parametrize(
+    ("excluded", "said"),
+    [
+        ({"opted_out": 40, "no_authorization": 20}, (120, 100)),
+        ({"restriction": 3, "no_authorization": 20}, (120, 100)),  # looked at before consent is
+        ({"no_authorization": 3}, (HIDDEN, HIDDEN)),
+        ({"no_authorization": 20, "no_address": 3}, (HIDDEN, HIDDEN)),
+    ],
+)
+def test_consent_is_told_where_all_that_it_is_worked_out_from_is(
+    excluded: dict[str, int], said: tuple[Count, Count]
+) -> None:
+    assert consent(shown(funnel(excluded, 0, {"sent": 100}), small=False)) == said

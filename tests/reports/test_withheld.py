@@ -1,4 +1,4 @@
-"""Runs that an Analyst is not told: two states of the same letters tell small counts (PRV-27)."""
+"""Runs that an Analyst is not told: between two states of the same letters few change (PRV-27)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def twin(request: pytest.FixtureRequest, reports: Reports) -> Iterator[None]:
 )
 @pytest.mark.usefixtures("twin")
 def test_an_analyst_sees_one_run_of_a_day(told: bool, reports: Reports) -> None:
-    """PRV-27: two count the same patients, and each hides others of them."""
+    """PRV-27: two count the same patients; what lies between them may be few."""
     if told:
         assert WITHHELD not in reports.get(reports.run_path, "analyst").text
         require_withheld(reports, TWIN)

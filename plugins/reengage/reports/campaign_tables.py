@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from reengage.reasons import EXCLUDED
 from reengage.reports import charts, funnels, runs
 from reengage.reports.begun import Begun
-from reengage.reports.cells import HIDDEN, Count, alone
+from reengage.reports.cells import HIDDEN, Count, alone, between
 from reengage.reports.render import count
 from reengage.reports.runs import MODES, RunRow
 from reengage.reports.tables import Badge, Link, Strip, Table, table
@@ -42,16 +42,21 @@ def funnel_table(shown: funnels.Shown) -> Table:
     """The funnel, line by line, with what each reason means."""
     practice = [("Living patients", shown.living), ("Inactive", shown.inactive)]
     rows: list[list[Any]] = [[name, None, n, None] for name, n in practice if n is not None]
+    of_all = [*shown.excluded.values(), *shown.rest.values()]
     rows += [
-        ["Candidates", None, shown.candidates, None],
-        ["Excluded", None, shown.excluded_total, share_of(shown.excluded_total, shown.candidates)],
-    ]
+        [_line("Candidates", shown.candidates, of_all), None, shown.candidates, None],
+        [_line("Excluded", shown.excluded_total, shown.excluded.values()), None,
+         shown.excluded_total, share_of(shown.excluded_total, shown.candidates)],
+    ]  # fmt: skip
     ordered = sorted(shown.excluded.items(), key=lambda item: _descending(item[1]))
     rows += [
         [f"… {_MEANINGS.get(code, code)}", code, n, share_of(n, shown.candidates)]
         for code, n in ordered
     ]
-    rows.append(["Eligible", None, shown.eligible, share_of(shown.eligible, shown.candidates)])
+    rows.append(
+        [_line("Eligible", shown.eligible, shown.rest.values()), None, shown.eligible,
+         share_of(shown.eligible, shown.candidates)]
+    )  # fmt: skip
     rows += [
         [f"… {REST[state]}", state, n, share_of(n, shown.eligible)]
         for state, n in shown.rest.items()
@@ -69,6 +74,12 @@ def funnel_table(shown: funnels.Shown) -> Table:
         note="An excluded candidate counts once, under the first reason. Shares are of candidates;"
         " of what became of the eligible, of the eligible.",
     )  # fmt: skip
+
+
+def _line(name: str, whole: Count, parts: Collection[Count]) -> str:
+    """The name of a total; where that is hidden, with what its parts leave it."""
+    least, most = between(parts)
+    return f"{name}, {least:,} to {most:,}" if whole is HIDDEN and least < most else name
 
 
 def share_of(part: Count, whole: Count) -> Any:
@@ -112,12 +123,13 @@ def consent(shown: funnels.Shown) -> tuple[Count, Count]:
 
     Hidden where a count that it is worked out from is.
     """
-    lost = {code: shown.excluded.get(code, 0) for code in (*_BEFORE_CONSENT, *_CONSENT)}
-    if shown.candidates is HIDDEN or HIDDEN in lost.values():
+    parts = {code: n for code, n in shown.excluded.items() if code not in _BEFORE_CONSENT}
+    parts["eligible"] = shown.eligible
+    numbers = {code: n for code, n in parts.items() if isinstance(n, int)}
+    if len(numbers) < len(parts):
         return HIDDEN, HIDDEN
-    numbers = {code: n for code, n in lost.items() if isinstance(n, int)}
-    asked = int(shown.candidates) - sum(numbers[code] for code in _BEFORE_CONSENT)
-    return asked, asked - sum(numbers[code] for code in _CONSENT)
+    asked = sum(numbers.values())
+    return asked, asked - sum(numbers.get(code, 0) for code in _CONSENT)
 
 
 def runs_table(rows: Sequence[RunRow | Begun], by_run: Mapping[Any, funnels.Shown]) -> Table:

@@ -1,22 +1,17 @@
-"""Cells: counts of patients that are too small to be shown, and those that would give them away.
+"""Cells: counts of patients that are too small to be shown.
 
-Counts of 1 to 10 are hidden, 0 is shown (PRV-27). Where the parts of a shown total hide something,
-so many of them are hidden that each may still be any of at least ten values: at least two, and more
-until what is hidden together leaves that room. A total that is hidden hides all its parts. Pure.
+Counts of 1 to 10 are hidden, 0 is shown (PRV-27). What becomes of a count is decided by that count
+and nothing else, and a total is hidden with any of its parts. So no number that is shown has a
+hidden one in it, whatever else was shown of other days, other runs or other pages (ADR 0056). Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from enum import Enum
-from typing import TypeVar
 
 MOST = 10
-"""The largest count that is hidden for its own sake."""
-ROOM = 10
-"""What hidden parts together leave open for each of them."""
-
-Key = TypeVar("Key")
+"""The largest count that is hidden."""
 
 
 class Hidden(Enum):
@@ -30,42 +25,35 @@ Count = int | Hidden
 
 
 def is_small(count: int) -> bool:
-    """Whether a count is hidden for its own sake."""
+    """Whether a count is hidden."""
     return 1 <= count <= MOST
 
 
 def alone(count: int) -> Count:
-    """A count that is part of no total."""
+    """A count, or what stands in its place."""
     return HIDDEN if is_small(count) else count
 
 
-def parts(
-    counts: Mapping[Key, int], *, hide: Collection[Key] = (), total_hidden: bool = False
-) -> dict[Key, Count]:
-    """The parts of a total which is shown, or hidden: what of them may be shown.
+def total(parts: Collection[int], said: int) -> Count:
+    """A total, as it was counted; hidden where one of its parts is.
 
-    `hide` names parts that are hidden for a reason of their own.
+    Also where its parts do not add up to it: what they lack may be few.
     """
-    occupied = sorted((key for key, n in counts.items() if n), key=lambda key: counts[key])
-    hidden = {key for key in occupied if total_hidden or is_small(counts[key]) or key in hide}
-    for key in occupied:
-        if not hidden or _has_room([counts[one] for one in occupied if one in hidden]):
-            break
-        hidden.add(key)
-    return {key: HIDDEN if key in hidden else n for key, n in counts.items()}
+    whole = alone(said)
+    return HIDDEN if any(map(is_small, parts)) or sum(parts) != said else whole
 
 
-def total(counts: Mapping[Key, int], shown: Mapping[Key, Count]) -> Count:
-    """The total of these parts; hidden where it would say what the parts do not."""
-    hidden = [n for key, n in counts.items() if shown[key] is HIDDEN]
-    whole = sum(counts.values())
-    return HIDDEN if is_small(whole) or (hidden and not _has_room(hidden)) else whole
+def between(parts: Collection[Count]) -> tuple[int, int]:
+    """What a hidden total lies between, for who sees its parts."""
+    shown = sum(n for n in parts if isinstance(n, int))
+    hidden = sum(n is HIDDEN for n in parts)
+    return shown + hidden, shown + MOST * hidden
 
 
-def _has_room(hidden: list[int]) -> bool:
-    """Whether who knows the sum of these, and that each is at least 1, knows none of them."""
-    whole, many = sum(hidden), len(hidden)
-    if many < 2 or whole - many < ROOM:
-        return False
-    # If all of them were small, their sum must not be so large that each is the largest it can be.
-    return any(not is_small(n) for n in hidden) or MOST * many - whole >= ROOM
+def has_room(hidden: Collection[int]) -> bool:
+    """Whether who knows the sum of these hidden counts knows none of them any better.
+
+    Each may still be any of 1 to 10: what the others are may then be made up for by the rest.
+    """
+    room = MOST - 1
+    return len(hidden) + room <= sum(hidden) <= MOST * len(hidden) - room

@@ -239,13 +239,7 @@ def _accesses(found: Sequence[Told]) -> Table:
 
 def _standing(connection: Connection, visit: Visit) -> Standing:
     size = entries.size(connection)
-    by_kind = [
-        (kind, connection.execute(
-            text("SELECT count(*) FROM ledger_entry WHERE kind = :kind"), {"kind": kind}
-        ).scalar_one())
-        for kind in KINDS
-        if size < _COUNTED
-    ]  # fmt: skip
+    by_kind = entries.by_kind(connection, size) if size < _COUNTED else []
     newest, distrusted = None, None
     notes = Checkpoints(visit.settings.checkpoints_location).all()
     if notes:
@@ -260,8 +254,8 @@ def _standing(connection: Connection, visit: Visit) -> Standing:
     )  # fmt: skip
 
 
-_COUNTED = 500_000
-"""Entries up to which each kind is counted: beyond, a page would wait for it."""
+_COUNTED = 5_000_000
+"""Entries up to which those that are no disclosures are counted: beyond, a page would wait."""
 
 
 def _signed_at(connection: Connection) -> datetime | None:

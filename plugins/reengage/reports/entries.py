@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 from reengage.errors import LedgerError
 from reengage.ledger.canonical import instant
 from reengage.ledger.entry import parse
+from reengage.ledger.records import KINDS
 from reengage.ledger.tail import Told, told
 from reengage.reports.runs import RunRow
 
@@ -40,6 +41,16 @@ def size(connection: Connection) -> int:
     """How many entries there are."""
     found: int = connection.execute(text("SELECT size FROM ledger_head")).scalar_one()
     return found
+
+
+def by_kind(connection: Connection, size: int) -> list[tuple[str, int]]:
+    """How many of each kind. Disclosures, nearly all of them, are what is left of the others."""
+    found = connection.execute(
+        text("SELECT kind, count(*) FROM ledger_entry WHERE kind <> 'disclosure' GROUP BY kind")
+    )
+    counts = {kind: int(many) for kind, many in found}
+    counts["disclosure"] = size - sum(counts.values())
+    return [(kind, counts.get(kind, 0)) for kind in KINDS]
 
 
 def first_at(connection: Connection, at: datetime) -> int:

@@ -1,9 +1,8 @@
 """Funnels: a run's funnel as its visitor may see it, from what was kept when the run was settled.
 
-The counts are those of `python -m reengage report`. An analyst's funnel hides small counts, and one
-that is hidden anywhere is hidden everywhere on the page. It is told when it can change no more, and
-only of one run of a day: two states of the same letters hide each others of them, and who saw both
-could subtract (PRV-27).
+The counts are those of `python -m reengage report`. An analyst's funnel hides small counts, and
+every total that one is part of. It is told when it can change no more, and only of one run of a
+day: between two states of the same letters a small count of them may have changed (PRV-27).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from sqlalchemy import Connection, text
 from reengage.pipeline import reported
 from reengage.report import Funnel, funnel_of
 from reengage.reports import runs
-from reengage.reports.cells import HIDDEN, Count, alone, is_small, parts, total
+from reengage.reports.cells import HIDDEN, Count, alone, total
 from reengage.reports.visit import Visit
 
 _LEFT = ("sent", "unknown", "rehearsed")
@@ -31,8 +30,10 @@ _LEFT = ("sent", "unknown", "rehearsed")
 class Shown:
     """A funnel; every count may be hidden.
 
-    Living and inactive are None for an analyst: they are of the whole practice, so that beside
-    another campaign's candidates they would tell what this funnel hides.
+    An analyst is told each patient in one way. Living and inactive are None then: they are of the
+    whole practice, so that beside another campaign's candidates they would tell what this funnel
+    hides. So would a second division of the same patients, by how their letters are sealed or by
+    what is odd in their data: `seals` and `quality` are empty.
     """
 
     living: Count | None
@@ -63,33 +64,19 @@ def shown(funnel: Funnel, *, small: bool) -> Shown:
 
 
 def _hiding(funnel: Funnel, rest: Mapping[str, int]) -> Shown:
-    whole = {**{f"excluded {code}": n for code, n in funnel.excluded.items()}, "": funnel.eligible}
-    top = parts(whole)
-    below = parts(rest, total_hidden=top[""] is HIDDEN)
-    if total(rest, below) is HIDDEN and top[""] is not HIDDEN:
-        # All of them together would say what each of them hides.
-        top = parts(whole, hide=[""])
-        below = parts(rest, total_hidden=True)
-    candidates = total(whole, top)
-    excluded = {code: top[f"excluded {code}"] for code in funnel.excluded}
-    hidden = HIDDEN in excluded.values()
-    gives_away = top[""] is HIDDEN or (candidates is HIDDEN and hidden)
-    seals = parts(funnel.seals, total_hidden=any(below[state] is HIDDEN for state in _LEFT))
-    quality: dict[str, Count] = {
-        code: HIDDEN if excluded.get(code) is HIDDEN or _is_nearly(funnel, code, n) else alone(n)
-        for code, n in funnel.quality.items()
-    }
-    counts = [candidates, *top.values(), *below.values(), *seals.values(), *quality.values()]
+    excluded, below = _each(funnel.excluded), _each(rest)
+    parts = [*funnel.excluded.values(), *rest.values()]
+    candidates = total(parts, funnel.candidates)
     return Shown(
         None, None, candidates, excluded,
-        HIDDEN if gives_away else sum(funnel.excluded.values()), top[""], below, seals, quality,
-        hides=HIDDEN in counts,
+        total(funnel.excluded.values(), sum(funnel.excluded.values())),
+        total(rest.values(), funnel.eligible), below, {}, {},
+        hides=HIDDEN in (candidates, *excluded.values(), *below.values()),
     )  # fmt: skip
 
 
-def _is_nearly(funnel: Funnel, code: str, odd: int) -> bool:
-    """Whether those of the code are all candidates, or those it excluded, but for a small count."""
-    return is_small(funnel.candidates - odd) or is_small(odd - funnel.excluded.get(code, 0))
+def _each(counts: Mapping[str, int]) -> dict[str, Count]:
+    return {name: alone(n) for name, n in counts.items()}
 
 
 def is_final(funnel: Funnel) -> bool:

@@ -21,7 +21,7 @@ from reengage.outcomes.summing import effects_of, lines_of
 from reengage.outcomes.telling import ALL, Told
 from reengage.report import Funnel
 from reengage.reports import funnels
-from reengage.reports.subtraction import Sums, counts_again, day_of, gives_away, sums_of
+from reengage.reports.subtraction import Sums, counts_again, gives_away, sums_of
 from reengage.reports.visit import Visit
 from reengage.sql import load_sql
 
@@ -54,14 +54,14 @@ def _is_left_out(days: Sequence[Begun], told: Sequence[Told], group: Group) -> b
 
 def tells(found: Sequence[Funnel], told: Sequence[Told]) -> bool:
     """Whether what was told of a group would give away a small count of its days. Pure."""
-    days, whole = [day_of(one) for one in found], sums_of(found)
+    whole = sums_of(found)
     rows = [one for one in told if one.slice == ALL]
     sums = [
         Sums(write=one.patients, written=one.written) if one.arm == "write"
         else Sums(holdout=one.patients)
         for one in rows
     ]  # fmt: skip
-    return bool(found) and (gives_away(days) or any(counts_again(days, whole, one) for one in sums))
+    return gives_away(found) or any(counts_again(found, whole, one) for one in sums)
 
 
 def _days(visit: Visit, campaign: str, span: Group) -> list[Begun]:

@@ -111,8 +111,7 @@ def recent(connection: Connection, campaign: str, most: int, *, live: bool = Fal
 def replaced(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
     """Those of these runs whose day another run tells of: a live one, or else the newest.
 
-    Two runs of a day count the same patients, and each hides small counts by itself: who saw both
-    could tell what either hides (PRV-27).
+    Two runs of a day count the same patients: what lies between their counts may be few (PRV-27).
     """
     found = connection.execute(
         text(

@@ -213,9 +213,9 @@ def test_whoever_backs_up_keeps_dumps_as_long_as_the_table_says() -> None:
     ]
     pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     command = compose["services"]["backup"]["command"]
-    assert command[:3] == ["python", "-m", "reengage"]
+    assert command[2:5] == ["python", "-m", "reengage"]  # after a name of its own
     assert "--keep-days" in command
-    said = [command[3:], pod["containers"][0]["args"], made(), ["backup"]]
+    said = [command[5:], pod["containers"][0]["args"], made(), ["backup"]]
     assert [keep_days(one) for one in said] == [days] * 4
     assert keep_days(made("KEEP=7")) == 7
 
@@ -248,8 +248,11 @@ def test_a_dump_goes_when_its_days_are_over_and_the_newest_never(
 
 def test_the_pages_lines_remove_airflows_old_logs_where_airflow_has_them(tmp_path: Path) -> None:
     """In containers they are not below AIRFLOW_HOME: run as they stand, by a real Airflow."""
-    days = kept("airflow_logs").term.days
+    days, parsing_days = kept("airflow_logs").term.days, kept("parsing_logs").term.days
     logs = tmp_path / "var" / "log" / "airflow"
+    parsed = [logs / "parsing" / f"{age}.log" for age in (parsing_days + 2, parsing_days - 2)]
+    for file, age in zip(parsed, (parsing_days + 2, parsing_days - 2), strict=True):
+        aged(file, age)
     old, young = logs / "dag_id=a" / "old.log", logs / "dag_id=b" / "young.log"
     aged(old, days + 2)
     aged(young, days - 2)
@@ -257,7 +260,7 @@ def test_the_pages_lines_remove_airflows_old_logs_where_airflow_has_them(tmp_pat
     aged(elsewhere, days + 2)
     [block] = re.findall(r"```\n(.*?)```", retention_markdown(), re.S)
     lines = [line for line in block.splitlines() if not line.startswith("airflow db")]
-    assert len(lines) == 3
+    assert len(lines) == 5
     subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
         check=True,
@@ -265,10 +268,12 @@ def test_the_pages_lines_remove_airflows_old_logs_where_airflow_has_them(tmp_pat
             "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
             "AIRFLOW_HOME": str(tmp_path / "home"),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs),
+            "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(logs / "parsing"),
         },
     )
     assert not old.parent.exists()
     assert young.exists()
+    assert [file.exists() for file in parsed] == [False, True]
     assert elsewhere.exists()
 
 

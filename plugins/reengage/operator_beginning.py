@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
 
 from airflow.sdk.exceptions import (
     AirflowException,
@@ -53,8 +54,17 @@ def asked_for(context: Context) -> AskedFor:
     }
 
 
-class NotesItsEnd:
-    """A task that begins a run. Comes before AsksForApproval and RoomOperator."""
+def run_id_of(context: Context) -> UUID:
+    """The identity of the run that the task belongs to."""
+    dag_run = context["dag_run"]
+    return derive_run_id(dag_run.dag_id, dag_run.run_id)
+
+
+class Begins:
+    """A task that begins a run. Comes before AsksForApproval and RoomOperator.
+
+    Its room gives an instant where the relay has no time before that.
+    """
 
     campaign: str
     refusal: Answer | None
@@ -63,11 +73,20 @@ class NotesItsEnd:
         """First of all that it begins: without keys there is no record in the ledger of it."""
         from reengage.pipeline import beginnings
 
-        dag_run = context["dag_run"]
-        run_id = derive_run_id(dag_run.dag_id, dag_run.run_id)
-        beginnings.begin(settings, self.campaign, run_id, dag_run.run_id, **asked_for(context))
+        run_id, name = run_id_of(context), context["dag_run"].run_id
+        beginnings.begin(settings, self.campaign, run_id, name, **asked_for(context))
         trail: Trail | None = super()._begin(settings, context)  # type: ignore[misc]
         return trail
+
+    def waits(self, result: Any) -> bool:
+        """For a person, or for the relay."""
+        return isinstance(result, datetime) or super().waits(result)  # type: ignore[misc]
+
+    def shown(self, result: Any) -> Any:
+        """Ids and the day; a relay that has no time holds no worker."""
+        if isinstance(result, datetime):
+            raise AirflowRescheduleException(result)
+        return super().shown(result)  # type: ignore[misc]
 
     def _corridor(self, context: Context) -> Any:
         try:
@@ -94,11 +113,9 @@ def _note(context: Context, ended: Ended, patience: timedelta | None = None) -> 
     """Raises nothing: why the task ends must not be hidden."""
     from reengage.pipeline import beginnings
 
-    dag_run = context["dag_run"]
     try:
         settings = read_settings()
         until = settings.now() + patience if patience else None
-        run_id = derive_run_id(dag_run.dag_id, dag_run.run_id)
-        beginnings.end(settings, run_id, ended, until)
+        beginnings.end(settings, run_id_of(context), ended, until)
     except Exception as error:
         LOG.warning("the pages may not know how preflight ended: %s", type(error).__name__)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import (
@@ -26,7 +25,7 @@ from reengage import metrics
 from reengage.errors import LedgerError, ReengageError, RelayError, StoreError, place_of
 from reengage.notes import NOTE_KEY, REASON_KEY, note_of
 from reengage.operator_asking import AsksForApproval, answer_of, answer_pause, ask, asks_no_more
-from reengage.operator_beginning import NotesItsEnd, asked_for
+from reengage.operator_beginning import Begins, asked_for, run_id_of
 from reengage.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
             self.log.warning("the step's time was not recorded: %s", type(error).__name__)
 
 
-class PreflightOperator(NotesItsEnd, AsksForApproval, RoomOperator):
+class PreflightOperator(Begins, AsksForApproval, RoomOperator):
     """Opens the run: everything that must hold before a patient is read.
 
     Asks a person where something that the run works by was never approved in this state, and comes
@@ -193,16 +192,6 @@ class PreflightOperator(NotesItsEnd, AsksForApproval, RoomOperator):
             settings, context, run_id_of(context), lambda: self._open(settings, context, trail)
         )
 
-    def waits(self, result: Any) -> bool:
-        """For a person, or for the relay."""
-        return isinstance(result, datetime) or super().waits(result)
-
-    def shown(self, result: Any) -> Any:
-        """Ids and the day; a relay that has no time holds no worker."""
-        if isinstance(result, datetime):
-            raise AirflowRescheduleException(result)
-        return super().shown(result)
-
     def _open(
         self, settings: Settings, context: Context, trail: Trail | None
     ) -> dict[str, str] | datetime:
@@ -211,9 +200,8 @@ class PreflightOperator(NotesItsEnd, AsksForApproval, RoomOperator):
 
         run_id, name = run_id_of(context), context["dag_run"].run_id
         try:
-            run = preflight(
-                settings, self.campaign, run_id, name, **asked_for(context), trail=trail
-            )
+            asked = asked_for(context)
+            run = preflight(settings, self.campaign, run_id, name, **asked, trail=trail)
         except RelayBusyError as error:
             again_at = when_to_ask_again(settings, self.campaign)
             if again_at is None:
@@ -359,11 +347,3 @@ class ShredOperator(RoomOperator):
 def _failure_of(error: ReengageError) -> AirflowException:
     kind = AirflowException if isinstance(error, RETRYABLE) else AirflowFailException
     return kind(f"{type(error).__name__}: {error}")
-
-
-def run_id_of(context: Context) -> UUID:
-    """The identity of the run that the task belongs to."""
-    from reengage.pipeline.run import derive_run_id
-
-    dag_run = context["dag_run"]
-    return derive_run_id(dag_run.dag_id, dag_run.run_id)

@@ -12,6 +12,7 @@ import pytest
 from daily import Practice
 from mailed import Mailed
 from notices import Sent
+from ready import move_in
 from reengage.embedded.postgres import Postgres
 from reengage.pipeline.send import send
 from reengage.practice import load_practice
@@ -59,6 +60,7 @@ def mailed(template: Mailed, server: Postgres, tmp_path: Path) -> Mailed:
     """The practice with a store and keys of its own."""
     name = f"mailed{next(_COPIES)}"
     _create(server, f"{name} TEMPLATE mailed_store")
+    move_in(server.url(name))
     shutil.copytree(template.practice.settings.keyring, tmp_path / "keys")
     settings = replace(
         template.practice.settings, store_url=server.url(name), keyring=tmp_path / "keys"

@@ -12,14 +12,12 @@ ends it between two letters (stopping.py).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from time import monotonic
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +30,7 @@ from reengage.pipeline.facts import disclosed
 from reengage.pipeline.last_look import last_look
 from reengage.pipeline.plan import Chunk
 from reengage.pipeline.preflight import endpoint
+from reengage.pipeline.rehearse import rehearse
 from reengage.pipeline.run import Run
 from reengage.pipeline.stopping import polite
 from reengage.pipeline.trail import complete
@@ -93,7 +92,7 @@ def send_what_is_open(run: Run, chunk: Chunk) -> Sent:
         else:
             # Of a live run that was cleared on a later day: for the next live run to take over.
             outbox.defer_open(connection, run, number, "run_became_a_replay")
-            _rehearse(connection, run, number)
+            rehearse(connection, run, number)
         breaker.expire(connection, run)
         paused = breaker.is_paused(connection, run)
         letters = _counts(connection, run, number)
@@ -324,28 +323,6 @@ class _Sender:
             self._relay = endpoint(self._run).open()
             self._offered = 0
         return self._relay
-
-
-def _rehearse(connection: Connection, run: Run, chunk: int) -> None:
-    directory = run.settings.rehearsal_maildir
-    while letters := outbox.open_letters(connection, run, chunk):
-        if directory is not None:
-            for queued in letters:
-                name = uuid5(run.run_id, queued.identity).hex
-                _leave(directory, f"{name}.localhost", queued.letter.message)
-        outbox.mark_rehearsed(connection, letters)
-        connection.commit()
-
-
-def _leave(directory: Path, name: str, message: bytes) -> None:
-    """A letter in a Maildir, whole, and once however often it is rehearsed in this run."""
-    for part in (".", "tmp", "new", "cur"):
-        (directory / part).mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = directory / "tmp" / name
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(message)
-    temporary.replace(directory / "new" / name)
 
 
 def _counts(connection: Connection, run: Run, chunk: int) -> dict[str, int]:

@@ -26,6 +26,8 @@ from log_in.running import Airflow, Server
 from log_in.test_limit import by_form, by_token, let_in
 from log_in.test_oidc import example
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(os.environ.get("REENGAGE_SLAPD") or "/")
 """Where Debian's packages slapd and libldap-2.5-0 are unpacked."""
 SLAPD = shutil.which("slapd", path=f"{ROOT}/usr/sbin")

@@ -15,6 +15,8 @@ from sqlalchemy import text
 from log_in.conftest import PASSWORD
 from log_in.running import NOON, Airflow, Answer, Server, engine
 
+pytestmark = pytest.mark.long
+
 _HOURS = count()
 _ADDRESSES = count()
 

@@ -20,6 +20,8 @@ from log_in.conftest import PASSWORD
 from log_in.running import Airflow, Answer, Server
 from log_in.test_limit import by_token, let_in
 
+pytestmark = pytest.mark.long
+
 PAGE = (HOME / "docs" / "people.md").read_text(encoding="utf-8")
 ANSWERED_AT = "https://airflow.example.org/auth/oauth-authorized/keycloak"
 _BROWSERS = count()

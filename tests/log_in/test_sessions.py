@@ -12,6 +12,8 @@ from log_in.conftest import PASSWORD
 from log_in.running import NOON, Airflow, Answer, Server
 from log_in.test_limit import by_form, by_token, let_in
 
+pytestmark = pytest.mark.long
+
 ASKED = "/api/v2/dags"
 IDLE = timedelta(minutes=15)
 

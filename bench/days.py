@@ -13,7 +13,6 @@ from typing import Any
 from recorded import Day, clock_of_the_mailing, record_day
 from reengage import store
 from reengage.campaigns import load_campaign
-from reengage.contract import load_contract
 from reengage.embedded.postgres import Postgres
 from reengage.keys import Keyring
 from reengage.ledger.checkpoints import Checkpoints
@@ -22,6 +21,7 @@ from reengage.pipeline import reported
 from reengage.pipeline.run import derive_run_id
 from reengage.settings import HOME, Settings, checkpoints_location
 from sqlalchemy import Engine, create_engine, text
+from warehouse import make_contract
 
 DAYS = 100
 LAST = date(2026, 6, 30)
@@ -154,10 +154,7 @@ def _warehouse(url: str, patients: int) -> None:
     """The contract's tables, with those of a patient whom a letter was sent to."""
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text("CREATE SCHEMA contract"))
-        for view in load_contract(HOME).views:
-            columns = ", ".join(f'"{column.name}" {column.type}' for column in view.columns)
-            connection.execute(text(f'CREATE UNLOGGED TABLE contract."{view.name}" ({columns})'))
+        make_contract(connection)
         for statement in (_PATIENTS, _CONTACTS):
             connection.execute(text(statement), {"many": patients, "often": PATIENT})
         for name in ("patient", "contact", "representative"):

@@ -24,7 +24,6 @@ from uuid import UUID, uuid4
 
 import psutil
 from reengage import store
-from reengage.contract import load_contract
 from reengage.embedded import installation, postgres
 from reengage.embedded.home import copy_home
 from reengage.errors import StoreError
@@ -38,7 +37,7 @@ from reengage.pipeline.run import resume
 from reengage.pipeline.send import send
 from reengage.settings import HOME, Settings
 from sqlalchemy import create_engine, make_url, text
-from warehouse import DAY, noon
+from warehouse import DAY, make_contract, noon
 
 CAMPAIGN = "appointment_reminder"
 SQL = Path(__file__).parent / "sql" / "readers.sql"
@@ -313,10 +312,7 @@ def _have_imported() -> None:
 def _fill(url: str, patients: int) -> None:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text("CREATE SCHEMA contract"))
-        for view in load_contract(HOME).views:
-            columns = ", ".join(f'"{column.name}" {column.type}' for column in view.columns)
-            connection.execute(text(f'CREATE UNLOGGED TABLE contract."{view.name}" ({columns})'))
+        make_contract(connection)
         for statement in SQL.read_text(encoding="utf-8").split(";\n"):
             connection.execute(text(statement), {"patients": patients, "noon": noon(DAY)})
         for name in ("patient", "contact", "visit", "appointment", '"authorization"', "medication"):

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from reengage.contract import View, load_contract
 from reengage.embedded import postgres
 from reengage.settings import HOME
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
 SQL = Path(__file__).parent / "sql"
 DAY = date(2026, 6, 1)
@@ -104,6 +104,14 @@ def generate(running: postgres.Postgres, patients: int) -> Warehouse:
     _administer(running, f"CREATE DATABASE warehouse_{patients}")
     _fill(made)
     return made
+
+
+def make_contract(connection: Connection) -> None:
+    """The contract as tables, empty, where no views over a source are measured."""
+    connection.execute(text("CREATE SCHEMA contract"))
+    for view in load_contract(HOME).views:
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in view.columns)
+        connection.execute(text(f'CREATE UNLOGGED TABLE contract."{view.name}" ({columns})'))
 
 
 def drop(running: postgres.Postgres, warehouse: Warehouse) -> None:

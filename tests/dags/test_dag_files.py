@@ -37,7 +37,7 @@ CHAIN = [
 MAPPED = ["letter", "check_letters", "send"]
 
 PARSE = r"""
-import json, sys, time
+import json, sys
 
 reached = []
 OUTSIDE = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "sqlite3.connect", "os.fork")
@@ -51,9 +51,7 @@ def note(event, arguments):
 from airflow.models import DagBag
 
 sys.addaudithook(note)
-begin = time.perf_counter()
 bag = DagBag(dag_folder=sys.argv[1])
-seconds = time.perf_counter() - begin
 
 
 def shape(dag):
@@ -99,7 +97,6 @@ print("RESULT " + json.dumps({
     "errors": {path.rsplit("/", 1)[-1]: text for path, text in bag.import_errors.items()},
     "heavy": [name for name in heavy if name in sys.modules],
     "reached": reached,
-    "seconds": seconds,
 }))
 """
 
@@ -167,13 +164,9 @@ def test_there_is_one_dag_per_campaign_and_no_error(parsed: dict[str, Any]) -> N
 
 
 def test_parsing_reads_files_and_reaches_for_nothing_else(parsed: dict[str, Any]) -> None:
+    # The dag-processor does it every few seconds.
     assert parsed["reached"] == []
     assert parsed["heavy"] == []
-
-
-def test_parsing_is_quick(parsed: dict[str, Any]) -> None:
-    # 0.12 s on the machine it was written on; the dag-processor does it every few seconds.
-    assert parsed["seconds"] < 2
 
 
 # --- the shape of each ---

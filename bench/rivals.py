@@ -60,8 +60,10 @@ def by_hook(place: Place, letters: int) -> Pace:
     return _together(place, letters, _hook)
 
 
-def by_nodemailer(place: Place, letters: int, scratch: Path, *, composed: bool) -> float | None:
-    """None where there is no node, or its package cannot be installed."""
+def by_nodemailer(
+    place: Place, letters: int, scratch: Path, *, composed: bool, key: Path | None = None
+) -> float | None:
+    """With a `key` (PEM) it signs each by DKIM. None: no node, or npm reached no registry."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return None
     folder = scratch / "nodemailer"
@@ -74,7 +76,7 @@ def by_nodemailer(place: Place, letters: int, scratch: Path, *, composed: bool) 
     asked = {
         "port": place.port, "ca": str(place.ca), "connections": place.connections,
         "letters": letters, "message": str(scratch / "letter.eml"), "composed": composed,
-        "from": FROM, "to": TO,
+        "key": str(key) if key else None, "from": FROM, "to": TO,
     }  # fmt: skip
     told = subprocess.run(
         ["node", "send.mjs", json.dumps(asked)],

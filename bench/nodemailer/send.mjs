@@ -6,7 +6,8 @@
 //                    "from": "…", "to": "…"}
 //
 // Composed: it makes each message of a text and a page, as a mailer does, and with a key it signs
-// each by DKIM. Otherwise it sends the prebuilt file. Prints the seconds from the first to the last message, connections up before that.
+// each by DKIM. Otherwise it sends the prebuilt file. Prints the seconds from the first to the last
+// message, connections up before that.
 import { readFileSync } from "node:fs";
 import { createTransport } from "nodemailer";
 

@@ -3,8 +3,8 @@
 A generated warehouse (warehouse.py) of 100,000 patients and then a million behind the contract's
 views; `health_education`, which asks for everyone without a booking, in a real Airflow with
 LocalExecutor of two slots, a store with its ledger, a sink over TLS. PostgreSQL for all of it is
-the embedded one with the settings of a warehouse of that size. One run each. PATIENTS=20000
-measures another size.
+the embedded one with the settings of a warehouse of that size. One run each. The baseline of a size
+is the first one of the same benchmark. PATIENTS=20000 measures another size.
 
 A step's time is from its first instance's start to its last one's end. Its memory is the greatest
 peak of a task's process (VmHWM), shared pages of what the fork server has imported included, looked
@@ -18,12 +18,14 @@ import os
 import sys
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
 import flow
 from harness import Figure, at_most, publish
 from reengage.embedded import airflow, postgres
+from reengage.pipeline.plan import MAX_CHUNKS
 from sqlalchemy import Connection, create_engine, text
 from warehouse import DAY, SERVER_SETTINGS, drop, generate, server
 
@@ -42,8 +44,20 @@ STEPS = (
     "shred",
 )
 MOST_MEGABYTES = 500
+MOST_INSTANCES = 6 + 3 * MAX_CHUNKS
+"""One of each step that is not mapped, three of each chunk: however many patients there are."""
 TITLE = b"airflow worker -- "
 """How a task's process calls itself; the instance's id follows."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one run showed; `target` bounds it from above."""
+
+    name: str
+    value: float
+    unit: str
+    target: float | None = None
 
 
 class Memory(Thread):
@@ -86,15 +100,21 @@ def main() -> int:
     if flow.DAY != DAY:
         sys.exit("the warehouse and the flow are of different days")
     figures: list[Figure] = []
+    first: dict[str, float] = {}
     with flow.place() as found, server(found.layout.postgres) as running:
         for patients in PATIENTS:
-            figures += _measured(found, running, patients)
+            measures = _measured(found, running, patients)
+            figures += [_figure(patients, one, first.get(one.name)) for one in measures]
+            first = first or {one.name: one.value for one in measures}
     settings = ", ".join(f"{name} {value}" for name, value in SERVER_SETTINGS.items())
-    note = f"LocalExecutor, {SLOTS} slots; PostgreSQL for all of it: {settings}"
+    note = (
+        f"LocalExecutor, {SLOTS} slots; PostgreSQL for all of it: {settings}\n"
+        f"baseline: the same of {PATIENTS[0]:,} patients"
+    )
     return publish("dag", note, figures)
 
 
-def _measured(found: flow.Place, running: postgres.Postgres, patients: int) -> list[Figure]:
+def _measured(found: flow.Place, running: postgres.Postgres, patients: int) -> list[Measure]:
     made = generate(running, patients)
     before = found.sink.letters()
     environment = flow.variables(found, running, made.url, SLOTS)
@@ -109,28 +129,32 @@ def _measured(found: flow.Place, running: postgres.Postgres, patients: int) -> l
         books.dispose()
     letters = found.sink.letters() - before
     drop(running, made)
-    name = f"{patients:,}"
-    print(f"{name} patients: {letters:,} letters, {run.seconds:.0f} s", flush=True)
+    print(f"{patients:,} patients: {letters:,} letters, {run.seconds:.0f} s", flush=True)
     return [
-        _plain(f"{name}: letters", letters, ""),
-        _plain(f"{name}: the run", run.seconds, "s"),
-        *_steps(name, run, memory),
-        _plain(f"{name}: task instances", len(run.tasks), ""),
-        _plain(f"{name}: Airflow's database", (size_after - size) / 1e6, "MB"),
-        _plain(f"{name}: Airflow's rows", rows_after - rows, ""),
+        Measure("letters", letters, ""),
+        Measure("the run", run.seconds, "s"),
+        Measure("the run, a letter", run.seconds / letters * 1e3, "ms"),
+        *_steps(run, memory),
+        Measure("task instances", len(run.tasks), "", MOST_INSTANCES),
+        Measure("Airflow's database", (size_after - size) / 1e6, "MB"),
+        Measure("Airflow's rows", rows_after - rows, ""),
     ]
 
 
-def _steps(name: str, run: flow.Run, memory: Memory) -> list[Figure]:
-    figures = []
+def _steps(run: flow.Run, memory: Memory) -> list[Measure]:
+    measures = []
     for step in STEPS:
-        figures.append(_plain(f"{name}: {step}", run.seconds_of(step), "s"))
+        measures.append(Measure(step, run.seconds_of(step), "s"))
         peak = max((memory.peaks[one["id"]] for one in run.of(step)), default=0.0)
         if not peak:
             sys.exit(f"no process of {step} was seen; its memory is not known")
-        told = f"{name}: {step}, memory"
-        figures.append(at_most(told, peak, "MB", baseline=None, target=MOST_MEGABYTES))
-    return figures
+        measures.append(Measure(f"{step}, memory", peak, "MB", MOST_MEGABYTES))
+    return measures
+
+
+def _figure(patients: int, one: Measure, baseline: float | None) -> Figure:
+    name = f"{patients:,}: {one.name}"
+    return at_most(name, one.value, one.unit, baseline=baseline, target=one.target)
 
 
 def _books(connection: Connection) -> tuple[int, int]:
@@ -144,10 +168,6 @@ def _books(connection: Connection) -> tuple[int, int]:
     return connection.execute(
         text("SELECT pg_database_size(current_database())")
     ).scalar_one(), rows
-
-
-def _plain(name: str, value: float, unit: str) -> Figure:
-    return at_most(name, value, unit, baseline=None, target=None)
 
 
 if __name__ == "__main__":

@@ -32,21 +32,33 @@ def at_most(
     name: str, value: float, unit: str, *, baseline: float | None, target: float | None
 ) -> Figure:
     """A figure that should not exceed its target; without one it only informs."""
+    return _figure(name, value, unit, baseline, target, target is None or value <= target)
+
+
+def at_least(
+    name: str, value: float, unit: str, *, baseline: float | None = None, target: float | None
+) -> Figure:
+    """A figure that should reach its target; without one it only informs."""
+    return _figure(name, value, unit, baseline, target, target is None or value >= target)
+
+
+def beside(name: str, value: float, baseline: float | None, target: float | None = None) -> Figure:
+    """Letters a second beside what another way does; the target bounds the value."""
+    return at_least(name, value, "letters/s", baseline=baseline, target=target)
+
+
+def _figure(
+    name: str, value: float, unit: str, baseline: float | None, target: float | None, holds: bool
+) -> Figure:
     return Figure(
         name,
         round(value, 3),
         unit,
         None if baseline is None else round(baseline, 3),
         None if baseline is None else round(value / baseline, 2),
-        target,
-        None if target is None else value <= target,
+        None if target is None else round(target, 3),
+        None if target is None else holds,
     )
-
-
-def at_least(name: str, value: float, unit: str, *, target: float | None) -> Figure:
-    """A figure that should reach its target; without one it only informs."""
-    holds = None if target is None else value >= target
-    return Figure(name, round(value, 3), unit, None, None, target, holds)
 
 
 def publish(what: str, note: str, figures: list[Figure]) -> int:

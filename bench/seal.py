@@ -27,7 +27,7 @@ from typing import Any
 import sealing
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from harness import Figure, at_least, publish
+from harness import at_least, beside, publish
 from reengage.campaigns import load_campaigns
 from reengage.compose import Links, Parts, Skeleton, compose, finish
 from reengage.practice import load_practice
@@ -92,13 +92,13 @@ def main() -> int:
         " sealing.py, keys ready, without structure, base64 or MIME"
     )
     figures = [
-        _beside("composed, unsigned, per core", each["composed"], each["email"], LEAST_COMPOSED),
-        _beside("rendered and encoded whole, per core", each["whole"], each["email"], None),
-        _beside("composed and DKIM-signed, per core", each["signed"], each["bare"], None),
+        beside("composed, unsigned, per core", each["composed"], each["email"], LEAST_COMPOSED),
+        beside("rendered and encoded whole, per core", each["whole"], each["email"], None),
+        beside("composed and DKIM-signed, per core", each["signed"], each["bare"], None),
         at_least("DKIM-signed, of the bare signature", each["signed"] / each["bare"], "times",
                  target=LEAST_OF_SIGNATURE),
         *(
-            _beside(f"{mode.name}, per core", sealed[mode.name], sealed[f"bare {mode.name}"], None)
+            beside(f"{mode.name}, per core", sealed[mode.name], sealed[f"bare {mode.name}"], None)
             for mode in ways
         ),
         *(
@@ -215,13 +215,6 @@ def _alternating(
                 work(draft)
             speeds[name].append(len(drafts) / (process_time() - used))
     return {name: median(found[1:]) for name, found in speeds.items()}
-
-
-def _beside(name: str, value: float, baseline: float, target: float | None) -> Figure:
-    """Letters a second beside what else is done in a second; the target bounds the value."""
-    holds = None if target is None else value >= target
-    ratio = round(value / baseline, 2)
-    return Figure(name, round(value), "letters/s", round(baseline), ratio, target, holds)
 
 
 if __name__ == "__main__":

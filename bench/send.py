@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
 
-from harness import Figure, at_least, at_most, publish
+from harness import Figure, at_least, at_most, beside, publish
 from mailing import EARLY_LETTERS, Mailing, Worked, planned
 from reengage.embedded.certificates import Certificates, ensure_certificates
 from reengage.keys.identity import new_dkim_key
@@ -111,9 +111,9 @@ def _mailing(written: Worked, sent: Worked, smtplib: float) -> list[Figure]:
     rate, whole = LETTERS / sent.seconds, LETTERS / (written.seconds + sent.seconds)
     cores = os.cpu_count() or 1
     return [
-        _beside("composed and sent, ledger and all", whole, smtplib, LEAST_OF_SMTPLIB * smtplib),
-        _beside("sent, ledger and all", rate, smtplib, LEAST_OF_SMTPLIB * smtplib),
-        _beside("composed into the outbox", LETTERS / written.seconds, smtplib, None),
+        beside("composed and sent, ledger and all", whole, smtplib, LEAST_OF_SMTPLIB * smtplib),
+        beside("sent, ledger and all", rate, smtplib, LEAST_OF_SMTPLIB * smtplib),
+        beside("composed into the outbox", LETTERS / written.seconds, smtplib, None),
         at_least("composed and sent, per core", whole / cores, "letters/s", target=None),
         at_most(f"memory of a sender, {EARLY_LETTERS:,} to {LETTERS:,} letters", sent.megabytes,
                 "MB", baseline=sent.megabytes_early, target=MOST_GROWTH * sent.megabytes_early),
@@ -137,11 +137,9 @@ def _processor(written: Worked, sent: Worked, smtplib: float) -> list[Figure]:
 
 def _others(place: Place, scratch: Path, smtplib: float, ours: float) -> list[Figure]:
     return [
-        _beside(
-            "the sink's ceiling, prebuilt octets", bare(place, OTHERS_LETTERS).rate, ours, None
-        ),
-        _beside("smtplib, one prebuilt message", smtplib, ours, None),
-        _beside("Airflow's SMTP hook, per message", by_hook(place, HOOK_LETTERS).rate, ours, None),
+        beside("the sink's ceiling, prebuilt octets", bare(place, OTHERS_LETTERS).rate, ours, None),
+        beside("smtplib, one prebuilt message", smtplib, ours, None),
+        beside("Airflow's SMTP hook, per message", by_hook(place, HOOK_LETTERS).rate, ours, None),
     ]
 
 
@@ -159,7 +157,7 @@ def _nodemailer(place: Place, scratch: Path, sent: float, whole: float) -> list[
         if rate is None:
             print("nodemailer is not measured: there is no node, or npm reached no registry")
             break
-        found.append(_beside(f"nodemailer's pool, {name}", rate, ours, None))
+        found.append(beside(f"nodemailer's pool, {name}", rate, ours, None))
     return found
 
 
@@ -202,14 +200,6 @@ def _connected(
                     connection.send(FROM, TO, message, envid="e1", on_attempt=lambda: None)
 
             yield send
-
-
-def _beside(name: str, value: float, baseline: float, target: float | None) -> Figure:
-    """Letters a second beside what another way does; the target bounds the value."""
-    holds = None if target is None else value >= target
-    ratio = round(value / baseline, 2)
-    goal = None if target is None else round(target)
-    return Figure(name, round(value), "letters/s", round(baseline), ratio, goal, holds)
 
 
 if __name__ == "__main__":

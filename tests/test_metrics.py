@@ -169,6 +169,14 @@ def test_every_metric_is_mapped_and_its_family_is_on_the_page() -> None:
         assert f"reengage.{name.split('.')[1]}" in page
 
 
+def test_what_is_told_daily_ends_where_nobody_tells_it() -> None:
+    """statsd_exporter exports the last value for ever unless a time to live is set."""
+    mapping = yaml.safe_load((HOME / "deploy/grafana/statsd-mapping.yaml").read_text())
+    lives = {one["name"]: one.get("ttl") for one in mapping["mappings"]}
+    for name in ("reengage_unknown", "reengage_agreement_days", "reengage_ledger_$2"):
+        assert lives[name] == "26h"
+
+
 def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
     board = json.loads((HOME / "deploy/grafana/reengage.json").read_text())
     mapping = yaml.safe_load((HOME / "deploy/grafana/statsd-mapping.yaml").read_text())

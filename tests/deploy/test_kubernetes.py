@@ -238,6 +238,26 @@ def test_dumps_and_keys_go_to_two_places_that_no_other_pod_sees() -> None:
         assert ("reengage-backup" in secrets_of(spec)) == (name == "reengage-backup"), name
 
 
+def test_rehearsed_letters_lie_where_only_tasks_see_them() -> None:
+    """SEC-14. They are in the clear, and the portal is on the Internet."""
+    [container] = task_pod()["spec"]["containers"]
+    [where] = [one["value"] for one in container["env"]
+               if one["name"] == "REENGAGE_REHEARSAL_MAILDIR"]  # fmt: skip
+    [mount] = [one for one in container["volumeMounts"] if where.startswith(one["mountPath"])]
+    [claim] = [one["persistentVolumeClaim"]["claimName"] for one in task_pod()["spec"]["volumes"]
+               if one["name"] == mount["name"]]  # fmt: skip
+    claims = [one["metadata"]["name"] for one in manifests()
+              if one["kind"] == "PersistentVolumeClaim"]  # fmt: skip
+    assert claim in claims
+    assert [name for name, spec in pods(manifests()) if claim in claims_of(spec)] == []
+
+
+def test_the_portal_sees_who_asks() -> None:
+    """It counts by address: a node's address would be that of all patients."""
+    [service] = [one["spec"] for one in manifests() if one["kind"] == "Service"]
+    assert service["externalTrafficPolicy"] == "Local"
+
+
 def test_the_backup_runs_by_itself_and_copies_all_that_a_restore_wants() -> None:
     [container] = backup()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     options = parser().parse_args(container["args"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, create_engine, text
+import os
+from ipaddress import ip_address
+
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
@@ -16,8 +19,18 @@ def engine(
     for a server, one that keeps up to so many `connections`.
 
     Errors of the driver never carry parameters. Raises ConfigurationError, without the URL, when it
-    is none or of a database without a driver here.
+    is none, of a database without a driver here, or of a PostgreSQL on another host that is not
+    asked for verified TLS (SEC-18).
     """
+    try:
+        unverified = _leaves_unverified(make_url(url))
+    except (ArgumentError, ValueError):
+        unverified = False  # no URL at all: said below
+    if unverified:
+        raise ConfigurationError(
+            f"setting {setting} names a database on another host without verified TLS; add"
+            " ?sslmode=verify-full&sslrootcert=FILE to it, FILE being the server's authority"
+        )
     try:
         if connections is not None:
             return create_engine(
@@ -32,6 +45,36 @@ def engine(
             f"setting {setting} names no database that can be used ({type(error).__name__});"
             " write it like postgresql+psycopg://role@host/database"
         ) from None
+
+
+def _leaves_unverified(url: URL) -> bool:
+    """Whether libpq would leave this host by the URL without verifying the server.
+
+    Its own default, `prefer`, verifies nothing and falls back to no TLS. Settings that the URL does
+    not have come from libpq's variables; what a service file says is not known here.
+    """
+    if url.get_backend_name() != "postgresql":
+        return False
+    mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE")
+    return mode != "verify-full" and not all(_is_here(host) for host in _hosts(url))
+
+
+def _hosts(url: URL) -> list[str]:
+    named = [url.host or ""]
+    for key, variable in (("host", "PGHOST"), ("hostaddr", "PGHOSTADDR"), ("service", "PGSERVICE")):
+        found = url.query.get(key) or ("" if url.host else os.environ.get(variable, ""))
+        named += [found] if isinstance(found, str) else found
+    return [host for several in named for host in several.split(",")]
+
+
+def _is_here(host: str) -> bool:
+    if not host or host.startswith(("/", "@")):  # libpq's default, a socket
+        return True
+    name = host.rpartition(":")[0] if host.count(":") == 1 else host
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def read_whole(connection: Connection) -> None:

@@ -23,15 +23,7 @@ def engine(
     asked for verified TLS (SEC-18).
     """
     try:
-        unverified = _leaves_unverified(make_url(url))
-    except (ArgumentError, ValueError):
-        unverified = False  # no URL at all: said below
-    if unverified:
-        raise ConfigurationError(
-            f"setting {setting} names a database on another host without verified TLS; add"
-            " ?sslmode=verify-full&sslrootcert=FILE to it, FILE being the server's authority"
-        )
-    try:
+        _require_verified_tls(make_url(url), setting)
         if connections is not None:
             return create_engine(
                 url, hide_parameters=True, pool_size=connections, max_overflow=0,
@@ -47,16 +39,20 @@ def engine(
         ) from None
 
 
-def _leaves_unverified(url: URL) -> bool:
-    """Whether libpq would leave this host by the URL without verifying the server.
+def _require_verified_tls(url: URL, setting: str) -> None:
+    """Raises ConfigurationError where libpq would leave this host without verifying the server.
 
     Its own default, `prefer`, verifies nothing and falls back to no TLS. Settings that the URL does
     not have come from libpq's variables; what a service file says is not known here.
     """
     if url.get_backend_name() != "postgresql":
-        return False
+        return
     mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE")
-    return mode != "verify-full" and not all(_is_here(host) for host in _hosts(url))
+    if mode != "verify-full" and not all(_is_here(host) for host in _hosts(url)):
+        raise ConfigurationError(
+            f"setting {setting} names a database on another host without verified TLS; add"
+            " ?sslmode=verify-full&sslrootcert=FILE to it, FILE being the server's authority"
+        )
 
 
 def _hosts(url: URL) -> list[str]:

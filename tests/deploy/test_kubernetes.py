@@ -250,6 +250,7 @@ def test_rehearsed_letters_lie_where_only_tasks_see_them() -> None:
               if one["kind"] == "PersistentVolumeClaim"]  # fmt: skip
     assert claim in claims
     assert [name for name, spec in pods(manifests()) if claim in claims_of(spec)] == []
+    assert claim not in (FILES / "values.yaml").read_text(encoding="utf-8")
 
 
 def test_the_portal_sees_who_asks() -> None:

@@ -100,7 +100,7 @@ restore: .venv/.locked ## Bring a store that was lost back (FROM=dir KEYS=dir EV
 
 .PHONY: drill
 drill: .venv/.locked ## Lose a store of N=1500 letters and bring it back; prints the log
-	@REENGAGE_DRILL="$(or $(N),1500)" $(PY) -m pytest -q -s tests/test_backup.py -k drill
+	@REENGAGE_DRILL="$(or $(N),1500)" $(PY) -m pytest -q -s tests/restore/test_backup.py -k drill
 
 .PHONY: chaos
 chaos: .venv/.locked ## Send on N=100 bad days; nothing twice, nothing lost (SEED=17 repeats one, JOBS=2)

@@ -1,7 +1,8 @@
 """The restore drill: a practice whose store is backed up under way, is lost, and comes back.
 
 drill = Drill(practice, server, hostile, base, letters=6)
-drill.until_the_backup(); drill.after_it(); drill.lose(); drill.restore()
+drill.until_the_backup(); drill.after_it(); drill.lose()
+drill.restore_with_evidence()
 
 `tell` hears each step as it happens: docs/backup.md shows what it hears.
 """
@@ -73,7 +74,7 @@ class Drill:
         for patient in patients:
             self.practice.world.patient(patient)
         self._whole("medication_reminder", "over before the backup")
-        self._audited()
+        self.audited()
         run = self.practice.open(CAMPAIGN)
         chunks = self.practice.hurry(run)
         self.under_way = run.run_id
@@ -95,7 +96,7 @@ class Drill:
         self.command("revoke", "--patient", "p0", "--channel", "phone")
         self.command("opt-out", "--patient", "p1")
         self._suppress("p2")
-        self._audited()
+        self.audited()
         for patient in NEWER:
             self.practice.world.patient(patient)
         self._whole(CAMPAIGN, "after the last checkpoint")
@@ -113,16 +114,23 @@ class Drill:
         engine.dispose()
         self.tell("# the store is lost")
 
+    def back_up(self, status: int = 0) -> str:
+        return self.command(
+            "backup", "--to", str(self.store), "--keys", str(self.keys), status=status
+        )
+
     def restore(self, status: int = 0) -> str:
+        return self.command("restore", str(self.store), "--keys", str(self.keys), status=status)
+
+    def restore_with_evidence(self) -> str:
         """With what the relay delivered as evidence."""
         mailbox = self.base / "relay" / "new"
         mailbox.mkdir(parents=True, exist_ok=True)
         for number, letter in enumerate(self.relay.letters):
             (mailbox / str(number)).write_bytes(letter.content)
         return self.command(
-            "restore", str(self.store), "--keys", str(self.keys), "--evidence", str(mailbox.parent),
-            status=status,
-        )  # fmt: skip
+            "restore", str(self.store), "--keys", str(self.keys), "--evidence", str(mailbox.parent)
+        )
 
     def looked(self) -> None:
         """Somebody has looked, and lets the campaign go on."""
@@ -146,7 +154,7 @@ class Drill:
 
     def _back_up(self) -> None:
         self.tell("# the backup, while a run sends")
-        self.command("backup", "--to", str(self.store), "--keys", str(self.keys))
+        self.back_up()
 
     def _whole(self, campaign: str, what: str) -> None:
         run = self.practice.open(campaign)
@@ -155,7 +163,7 @@ class Drill:
         shred(run)
         self.tell(f"# {campaign}: {sum(one['sent'] for one in sent)} letters sent, {what}")
 
-    def _audited(self) -> None:
+    def audited(self) -> None:
         self.command("ledger", "checkpoint")
         self.command("ledger", "export", str(self.base / "archive"))
 

@@ -229,7 +229,10 @@ def _insert(connection: Connection, refusals: Sequence[Refusal]) -> int:
 def _owed(one: Refusal) -> Owed:
     """The record of it; who of the practice wrote it down the journal does not say."""
     actor = PATIENT if one.channel in OWN_CHANNELS else "practice"
-    detail = {"patient": one.patient, "scope": one.scope, "channel": one.channel}
+    detail = {
+        "patient": one.patient, "scope": one.scope, "channel": one.channel,
+        "at": one.at.isoformat(),
+    }  # fmt: skip
     return Owed(one.what, actor, "recorded", one.kind, detail)
 
 

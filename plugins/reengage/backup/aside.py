@@ -76,7 +76,16 @@ def copy_aside(
     return Copied(len(names), len(gone), octets, len(notes))
 
 
-def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints: str) -> Keyring:
+@dataclass(frozen=True)
+class Back:
+    """What stands in its place now."""
+
+    keyring: Keyring
+    missing: tuple[Path, ...]
+    """Journals that were not there: they are the copy's, and end where the last backup ended."""
+
+
+def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints: str) -> Back:
     """The keyring, which is made of the copy where there is none; so each journal and checkpoint.
 
     Nothing that is there is overwritten. Raises BackupError where the copy lacks what is needed, or
@@ -92,10 +101,10 @@ def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints
             )
         _copy_keyring(place / KEYRING, keyring)
     found = open_keyring(keyring)
-    for journal in journals:
+    missing = tuple(one for one in journals if not one.exists())
+    for journal in missing:
         copy = place / JOURNALS / journal.name
-        if copy.is_file() and not journal.exists():
-            journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if copy.is_file():  # else nothing had been said by then
             _put(journal, copy.read_bytes())
     # Also beside older ones: the newest of all tells what the restored ledger falls short of.
     there = Checkpoints(checkpoints)
@@ -104,7 +113,7 @@ def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints
         for name, note in Checkpoints(str(place / CHECKPOINTS)).all():
             if name not in known and (size := size_of(name)) is not None:
                 there.put(size, note)
-    return found
+    return Back(found, missing)
 
 
 def _require_no_less(journal: Path, copy: Path) -> None:

@@ -2,8 +2,8 @@
 
     begin    the database must be empty; from now on everybody but this may only read it
     load     the dump, in one transaction
-    settle   journals, the ledger's lost entries, letters that may have left since, decisions; on
-             record
+    settle   journals, the ledger's lost entries and what patients said in them, letters that may
+             have left since, decisions; on record
     open     in the same transaction: tasks may write again, and every campaign is paused
 
 A store that lives is never overwritten. Between `begin` and `open` no task can claim a letter: the
@@ -23,6 +23,7 @@ from reengage import database, refusals, store, suppressions
 from reengage.backup import programs
 from reengage.backup.decided import Decided, recall
 from reengage.backup.manifest import DUMP, Manifest, read
+from reengage.backup.said import hear_again
 from reengage.errors import BackupError, LedgerError
 from reengage.keys import Keyring
 from reengage.ledger.append import read_head
@@ -54,6 +55,8 @@ class Restored:
     """Entries that the newest checkpoint covers; more than `entries`: the rest is lost to it."""
     refusals: int
     """What the store learnt of the journals."""
+    heard: int
+    """What neither store nor journals had, and the ledger's entries did."""
     settled: Settled
     decided: Decided
     traced: int
@@ -232,6 +235,7 @@ def _settle(
         places = [outside, archive.checkpoints] if archive else [outside]
         signed = covered(places, verifiers(keyring.directory), manifest.origin)
         recovered = recover(connection, keyring, archive, signed) if archive else range(0)
+        heard = hear_again(connection, settings, keyring, first=manifest.entries)
         settled = settle_restored(connection, settings, keyring, first=manifest.entries)
         traced = note_traces(connection, traces)
         decided = recall(connection, keyring, settings.home, first=manifest.entries, by=by)
@@ -249,13 +253,16 @@ def _settle(
             {
                 "restored": manifest.backup_id, "entries": manifest.entries,
                 "recovered": len(recovered), "signed": newest, "refusals": learnt,
+                "heard_again": heard,
                 "unknown": settled.unknown, "lost": settled.lost,
                 "decisions": decided.approvals + decided.pauses,
                 "closed_at_portal": decided.closed, "paused": list(decided.held),
             },
         )  # fmt: skip
         _open(connection)
-    return Restored(manifest, len(recovered), entries, newest, learnt, settled, decided, traced)
+    return Restored(
+        manifest, len(recovered), entries, newest, learnt, heard, settled, decided, traced
+    )
 
 
 def _open(connection: Connection) -> None:

@@ -78,9 +78,13 @@ def restore(options: Namespace, home: Path) -> int:
     traces = [trace for path in options.evidence for trace in traces_in(path)]
     ring = places.keyring(home)
     journals = [places.journal(home), places.suppressions(home)]
-    keyring = bring_back(keys, ring, journals, checkpoints_location(ring))
+    back = bring_back(keys, ring, journals, checkpoints_location(ring))
+    for journal in back.missing:
+        print(_missing(journal), file=sys.stderr)
     with _settings(home, ring) as settings:
-        found = bring_store_back(settings, keyring, directory, traces=traces, note=_note, by=by)
+        found = bring_store_back(
+            settings, back.keyring, directory, traces=traces, note=_note, by=by
+        )
     if found is None:
         Console().print(f"{directory.name} was restored into this store already")
         return 0
@@ -155,6 +159,21 @@ def _of(home: Path, keyring: Path, store_url: str) -> Settings:
     )
 
 
+def _missing(journal: Path) -> str:
+    """What an operator must know who finds the journal elsewhere after all."""
+    since = (
+        "is known as far as the ledger's archive was signed"
+        if os.environ.get("REENGAGE_ARCHIVE")
+        else "is not known, since REENGAGE_ARCHIVE names no archive of the ledger"
+    )
+    return (
+        f"the journal {journal} was not there, and begins as the last backup left it: what was said"
+        f" after that {since}; if the journal lies elsewhere, drop the database, mend"
+        " REENGAGE_JOURNAL and restore again, else record again what was said at the desk since,"
+        " which is harmless"
+    )
+
+
 def _note(connection: Connection, keyring: Keyring, said: dict[str, object]) -> int:
     return note_access(connection, keyring, "restored", "store", said)
 
@@ -166,7 +185,11 @@ def _tell(found: Restored) -> None:
         f" {found.recovered:,} more from the archive",
         soft_wrap=True,
     )
-    console.print(f"the store learnt of {found.refusals:,} refusals and suppressions")
+    console.print(
+        f"the store learnt of {found.refusals:,} refusals and suppressions from the journals,"
+        f" of {found.heard:,} from the ledger's entries",
+        soft_wrap=True,
+    )
     console.print(
         f"letters: {found.settled.recorded:,} settled as the ledger says,"
         f" {found.settled.unknown:,} unknown, {found.settled.lost + found.traced:,} without a row"

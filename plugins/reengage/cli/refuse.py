@@ -96,6 +96,7 @@ def _note(connection: Connection, keyring: Keyring, refusal: refusals.Refusal) -
         "pseudonym_key": keyring.pseudonym_key_name,
         "scope": refusal.scope,
         "channel": refusal.channel,
+        "at": refusal.at.isoformat(),
     }
     try:
         note_access(connection, keyring, "recorded", refusal.kind, said)

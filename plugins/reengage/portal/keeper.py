@@ -91,24 +91,36 @@ def open_incidents(
     found = connection.execute(
         text(load_sql(settings.home, "portal/incidents.sql")), {"most": MOST}
     ).all()
-    suppressions.record(connection, settings.suppressions_path, [
-        Suppression(
+    left_alone = {
+        row.incident_id: Suppression(
             _said_id(row.letter_id, row.reported_at), "not_me", settings.now(),
             recipient=row.recipient, letter_id=row.letter_id, evidence=str(row.incident_id),
         )
         for row in found
         if row.kind == "not_me" and row.recipient is not None
-    ])  # fmt: skip
+    }  # fmt: skip
+    suppressions.record(connection, settings.suppressions_path, list(left_alone.values()))
     for row in found:
         _queue_notice(connection, keyring, practice, row.kind, row.incident_id)
     append(connection, keyring, [
         access(actor=ACTOR, action="recorded", of="incident", detail={
             "incident": str(row.incident_id), "kind": row.kind, "letter": str(row.letter_id),
             "patient": row.patient, "pseudonym_key": keyring.pseudonym_key_name,
+            **_of_suppression(left_alone.get(row.incident_id)),
         })
         for row in found
     ])  # fmt: skip
     return len(found)
+
+
+def _of_suppression(one: Suppression | None) -> dict[str, str | None]:
+    """What a restore makes it of again, where no journal has it any more (backup/said.py)."""
+    if one is None:
+        return {}
+    return {
+        "suppression": str(one.suppression_id), "recipient": one.recipient,
+        "at": one.at.isoformat(),
+    }  # fmt: skip
 
 
 def reopen(

@@ -115,6 +115,7 @@ class Effects:
             "suppression": str(one.suppression_id), "reason": one.reason, "letter":
             str(one.letter_id), "evidence": one.evidence, "status": one.status,
             "recipient": one.recipient, "patient": one.patient, "purpose": one.purpose,
+            "at": one.at.isoformat(),
             "expires_at": one.expires_at.isoformat() if one.expires_at else None,
             "pseudonym_key": self.keyring.pseudonym_key_name,
         }  # fmt: skip

@@ -6,21 +6,17 @@ The drill is short here; `make drill` runs it with many letters and prints what 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from daily import Practice
 from drill import CAMPAIGN, NEW, NEWER, Drill
 from reengage import suppressions
 from reengage.backup import programs
 from reengage.backup.aside import copy_aside
-from reengage.cli import staff_commands, upkeep_commands
 from reengage.cli.main import main
-from reengage.embedded.postgres import Postgres
 from reengage.errors import BackupError, KeyringError, RefusedError, StoreError
 from reengage.keys import ensure_keyring, open_keyring
 from reengage.ledger.checkpoints import Checkpoints
@@ -30,33 +26,8 @@ from reengage.pipeline.preflight import preflight
 from reengage.pipeline.question import UnapprovedError
 from reengage.pipeline.run import resume
 from reengage.settings import HOME
-from simulators.smtp import HostileRelay
 from sqlalchemy import create_engine
 from sqlalchemy.exc import InternalError  # 25006, read-only transaction
-
-LETTERS = int(os.environ.get("REENGAGE_DRILL", "6"))
-
-
-@pytest.fixture
-def site(
-    practice: Practice,
-    server: Postgres,
-    hostile: HostileRelay,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Drill:
-    """The practice as the environment of a command describes it."""
-    settings = practice.settings
-    for name in [name for name in os.environ if name.startswith("REENGAGE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(upkeep_commands, "HOME", settings.home)
-    monkeypatch.setattr(staff_commands, "HOME", settings.home)
-    monkeypatch.setenv("COLUMNS", "250")
-    monkeypatch.setenv("REENGAGE_STORE_URL", settings.store_url)
-    monkeypatch.setenv("REENGAGE_WAREHOUSE_URL", settings.warehouse_url)
-    monkeypatch.setenv("REENGAGE_KEYRING", str(settings.keyring))
-    monkeypatch.setenv("REENGAGE_ARCHIVE", str(tmp_path / "archive"))
-    return Drill(practice, server, hostile, tmp_path, LETTERS, tell=print)
 
 
 def test_the_drill(site: Drill) -> None:
@@ -64,7 +35,7 @@ def test_the_drill(site: Drill) -> None:
     site.until_the_backup()
     site.after_it()
     site.lose()
-    told = site.restore()
+    told = site.restore_with_evidence()
     assert "0 unknown" in told
     practice, run_id = site.practice, site.under_way
     assert run_id is not None
@@ -132,26 +103,8 @@ def require_nothing_twice(site: Drill) -> None:
 # --- what must be refused, and what must not be there ---
 
 
-def back_up(site: Drill, status: int = 0) -> str:
-    return site.command("backup", "--to", str(site.store), "--keys", str(site.keys), status=status)
-
-
-def restore(site: Drill, status: int = 0) -> str:
-    return site.command("restore", str(site.store), "--keys", str(site.keys), status=status)
-
-
 def contents(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
-
-
-@pytest.fixture
-def backed_up(site: Drill) -> Drill:
-    """A backup with a letter that is open in it."""
-    site.practice.world.patient("p0")
-    site.practice.hurry(run := site.practice.open(CAMPAIGN))
-    site.under_way = run.run_id
-    back_up(site)
-    return site
 
 
 def test_a_dump_and_the_keys_never_lie_in_one_place(backed_up: Drill) -> None:
@@ -182,7 +135,7 @@ def test_nothing_of_a_patient_and_no_password_is_in_the_clear(
     monkeypatch.setenv("REENGAGE_ALERT_WEBHOOKS", hooks)
     monkeypatch.setenv("REENGAGE_RELAY_URL_OTHER", "smtps://user:hunter2@relay.example.org:465")
     monkeypatch.setenv("REENGAGE_AIRFLOW_URL", "https://api:ha/hunter2@airflow.example.org")
-    back_up(backed_up)
+    backed_up.back_up()
     everything = contents(backed_up.store) + contents(backed_up.keys)
     for secret in (b"hunter2", b"p0@example.org", b"Givenp0", b"appointment-p0"):
         assert secret not in everything
@@ -195,17 +148,17 @@ def test_nothing_of_a_patient_and_no_password_is_in_the_clear(
 
 def test_a_store_that_lives_is_never_overwritten(backed_up: Drill) -> None:
     before = backed_up.practice.states()
-    assert "it is not empty" in restore(backed_up, status=1)
+    assert "it is not empty" in backed_up.restore(status=1)
     assert backed_up.practice.states() == before
 
 
 def test_a_restore_that_is_repeated_changes_nothing(backed_up: Drill) -> None:
     backed_up.lose()
-    assert "1 unknown" in restore(backed_up)
+    assert "1 unknown" in backed_up.restore()
     # Without evidence nobody knows what left since the checkpoint: the next run is in doubt.
     assert len(backed_up.practice.rows("SELECT FROM restoration")) == 1
     entries = backed_up.practice.rows("SELECT count(*) FROM ledger_entry")
-    assert "restored into this store already" in restore(backed_up)
+    assert "restored into this store already" in backed_up.restore()
     assert backed_up.practice.rows("SELECT count(*) FROM ledger_entry") == entries
     with create_engine(backed_up.practice.settings.store_url).connect() as connection:
         assert check_outbox(connection, HOME) == []
@@ -218,7 +171,7 @@ def test_a_backup_that_was_altered_is_not_restored(backed_up: Drill, name: str) 
     content[len(content) // 2] ^= 1
     (backup / name).write_bytes(content)
     backed_up.lose()
-    told = restore(backed_up, status=1)
+    told = backed_up.restore(status=1)
     assert "is not what was backed up" in told or "was altered" in told or "cannot be read" in told
     assert backed_up.practice.rows(
         "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
@@ -234,24 +187,24 @@ def test_a_restore_that_was_broken_off_leaves_a_store_that_nobody_writes_to(
     backed_up.lose()
     with monkeypatch.context() as patched:
         patched.setattr("reengage.backup.restore.settle_restored", die)
-        assert restore(backed_up, status=130)
+        assert backed_up.restore(status=130)
     with pytest.raises(InternalError, match="read-only"):
         backed_up.practice.spoil("UPDATE letter SET state = 'claimed'")
-    assert "1 unknown" in restore(backed_up)
+    assert "1 unknown" in backed_up.restore()
     assert backed_up.practice.states() == {"unknown": 1}
     backed_up.practice.spoil("UPDATE letter SET chunk = chunk")
 
 
 def test_an_archive_that_was_altered_gives_nothing_back(backed_up: Drill) -> None:
     backed_up.command("opt-out", "--patient", "p0")
-    backed_up._audited()
+    backed_up.audited()
     segment = sorted((backed_up.base / "archive" / "segments").glob("*.jsonl"))[-1]
     segment.chmod(0o600)
     lines = segment.read_bytes().splitlines(keepends=True)
     lines[-1] = lines[-1].replace(b"recorded", b"recalled", 1)
     segment.write_bytes(b"".join(lines))
     backed_up.lose()
-    assert "are not those that checkpoint" in restore(backed_up, status=1)
+    assert "are not those that checkpoint" in backed_up.restore(status=1)
     with pytest.raises(InternalError, match="read-only"):
         backed_up.practice.spoil("UPDATE letter SET chunk = chunk")
 
@@ -260,7 +213,7 @@ def test_a_keyring_that_is_lost_comes_back_without_what_was_shredded(backed_up: 
     keyring = backed_up.practice.settings.keyring
     shutil.rmtree(keyring)
     backed_up.lose()
-    restore(backed_up)
+    backed_up.restore()
     assert list((keyring / "runs").iterdir()) == []
     assert keyring.stat().st_mode & 0o777 == 0o700
     assert "the ledger is sound" in backed_up.command("ledger", "verify")
@@ -270,7 +223,7 @@ def test_a_backup_of_another_keyring_is_refused(backed_up: Drill) -> None:
     backed_up.lose()
     shutil.rmtree(backed_up.practice.settings.keyring)
     ensure_keyring(backed_up.practice.settings.keyring)
-    assert "another keyring" in restore(backed_up, status=1)
+    assert "another keyring" in backed_up.restore(status=1)
 
 
 def test_a_destroyed_key_is_destroyed_in_the_copy_and_a_lost_one_is_not(backed_up: Drill) -> None:
@@ -278,23 +231,23 @@ def test_a_destroyed_key_is_destroyed_in_the_copy_and_a_lost_one_is_not(backed_u
     for command in (("rotate", "wrap"), ("reseal",), ("destroy", "wrap", "1")):
         backed_up.command("keys", *command)
     assert (backed_up.keys / "keyring" / "wrap" / "0001.key").exists()
-    assert "(1 destroyed since)" in back_up(backed_up)
+    assert "(1 destroyed since)" in backed_up.back_up()
     assert not (backed_up.keys / "keyring" / "wrap" / "0001.key").exists()
     [month] = (keyring / "months").glob("*.key")
     month.unlink()
-    assert "restore it from" in back_up(backed_up, status=1)
+    assert "restore it from" in backed_up.back_up(status=1)
     assert (backed_up.keys / "keyring" / "months" / month.name).exists()
 
 
 def test_a_journal_that_lost_lines_does_not_replace_its_copy(backed_up: Drill) -> None:
     for patient in ("p0", "p1"):
         main(["opt-out", "--patient", patient])
-    back_up(backed_up)
+    backed_up.back_up()
     copy = backed_up.keys / "journals" / "refusals.jsonl"
     whole = copy.read_bytes()
     journal = backed_up.practice.settings.journal_path
     journal.write_bytes(whole.splitlines(keepends=True)[1])
-    assert "does not begin with what" in back_up(backed_up, status=1)
+    assert "does not begin with what" in backed_up.back_up(status=1)
     assert copy.read_bytes() == whole
 
 
@@ -322,9 +275,9 @@ def test_without_an_archive_what_is_lost_to_the_ledger_is_told(
 ) -> None:
     monkeypatch.delenv("REENGAGE_ARCHIVE")
     backed_up.command("opt-out", "--patient", "p0")
-    backed_up._audited()
+    backed_up.audited()
     backed_up.lose()
-    told = restore(backed_up)
+    told = backed_up.restore()
     assert "entries that were signed are lost to the ledger" in told
     assert "1 unknown" in told
     backed_up.command("ledger", "verify", status=1)
@@ -347,9 +300,9 @@ def test_what_was_decided_since_holds_and_every_campaign_waits_for_a_person(
             run_id=uuid4(),
         )  # fmt: skip
     backed_up.command("campaign", "pause", CAMPAIGN, "--because", "wrong telephone number")
-    backed_up._audited()
+    backed_up.audited()
     backed_up.lose()
-    assert "decisions since: 2 taken up" in restore(backed_up)
+    assert "decisions since: 2 taken up" in backed_up.restore()
     newest = practice.rows(
         "SELECT decision, decided_by, reason FROM approval WHERE subject = 'suite/batch'"
         " ORDER BY number DESC LIMIT 1"
@@ -379,7 +332,7 @@ def test_a_letter_that_its_reader_said_is_not_theirs_opens_for_nobody_after_a_re
         " SELECT repeat(c, 22), letter_id, patient, 'sealed', now() + interval '9 days',"
         " recipient_id FROM letter, unnest(ARRAY['a']) AS c"
     )
-    back_up(backed_up)
+    backed_up.back_up()
     [letter] = practice.rows("SELECT letter_id, recipient_id FROM letter")
     said = suppressions.Suppression(
         uuid4(), "not_me", datetime.now(UTC), recipient=str(letter["recipient_id"]),
@@ -390,7 +343,7 @@ def test_a_letter_that_its_reader_said_is_not_theirs_opens_for_nobody_after_a_re
         suppressions.record(connection, practice.settings.suppressions_path, [said])
     engine.dispose()
     backed_up.lose()
-    assert "1 letters closed at the portal" in restore(backed_up)
+    assert "1 letters closed at the portal" in backed_up.restore()
     [guess] = practice.rows("SELECT message_id, reported_at FROM portal_guess")
     assert guess == {"message_id": "a" * 22, "reported_at": said.at}
 
@@ -399,14 +352,14 @@ def test_a_journal_older_than_its_copy_stops_a_restore(backed_up: Drill) -> None
     """A disk that is itself from a backup has forgotten what patients said since."""
     backed_up.command("opt-out", "--patient", "p0")
     backed_up.command("revoke", "--patient", "p0", "--channel", "phone")
-    back_up(backed_up)
+    backed_up.back_up()
     journal = backed_up.practice.settings.journal_path
     whole = journal.read_bytes()
     journal.write_bytes(whole.splitlines(keepends=True)[0])
     backed_up.lose()
-    assert "does not go on from what" in restore(backed_up, status=1)
+    assert "does not go on from what" in backed_up.restore(status=1)
     journal.unlink()
-    restore(backed_up)
+    backed_up.restore()
     assert journal.read_bytes() == whole
     assert backed_up.practice.rows("SELECT count(*) AS n FROM revocation") == [{"n": 1}]
 
@@ -419,7 +372,7 @@ def test_checkpoints_that_only_the_copy_has_are_there_after_a_restore(
     backed_up.command("ledger", "checkpoint")
     backed_up.command("opt-out", "--patient", "p0")
     backed_up.command("ledger", "checkpoint")
-    back_up(backed_up)
+    backed_up.back_up()
     newest = sorted(place.iterdir())[-1]
     first = sorted(backed_up.store.glob("[0-9]*"))[0]
     newest.unlink()
@@ -436,7 +389,7 @@ def test_a_restore_writes_nothing_beside_the_dump(backed_up: Drill) -> None:
     [backup] = backed_up.store.glob("[0-9]*")
     (backup / ".store.dump.list").symlink_to(victim)
     backed_up.lose()
-    assert "1 unknown" in restore(backed_up)
+    assert "1 unknown" in backed_up.restore()
     assert victim.read_text(encoding="utf-8") == "mine"
 
 

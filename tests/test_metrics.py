@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -87,7 +93,7 @@ def test_a_settled_run_is_told_to_statsd_by_outcome_time_and_standing(
     [timing] = [line for line in heard if ".step.appointment_reminder.settle:" in line]
     assert 2000 <= float(timing.partition(":")[2].partition("|")[0]) < 60000
     for line in heard:
-        assert re.fullmatch(r"airflow\.reengage(\.[a-z0-9_]+){1,3}:-?[0-9.]+\|(g|ms)", line), line
+        assert re.fullmatch(r"airflow\.reengage(\.[a-z0-9_]+){1,3}:-?[0-9.]+\|(g|ms|c)", line), line
 
 
 def test_the_audit_tells_size_and_last_verified_index(listener: Listener) -> None:
@@ -101,9 +107,28 @@ def test_the_audit_tells_size_and_last_verified_index(listener: Listener) -> Non
 
 def test_a_failed_task_tells_its_time_and_that_it_failed(listener: Listener) -> None:
     metrics.after("audit", "verify", datetime.now(UTC), None, failed=True)
-    heard = listener.lines("airflow.reengage.step_failed")
-    assert heard[-1] == "airflow.reengage.step_failed.audit.verify:1|g"
+    heard = listener.lines("airflow.reengage.step_failures")
+    assert heard[-1] == "airflow.reengage.step_failures.audit.verify:1|c"
     assert not [line for line in heard if ".ledger." in line]
+
+
+def test_a_chunk_that_went_well_does_not_hide_one_that_failed(listener: Listener) -> None:
+    for failed in (True, False):
+        metrics.after("x", "send", datetime.now(UTC), None, failed=failed)
+    metrics.after("x", "settle", datetime.now(UTC), None, failed=False)
+    heard = listener.lines("airflow.reengage.step_failures.x.settle")
+    told = [line.partition(":")[2] for line in heard if ".step_failures.x.send:" in line]
+    assert told == ["1|c", "0|c"]  # added up by who listens
+
+
+def test_a_rehearsal_leaves_alone_what_the_last_live_run_said(listener: Listener) -> None:
+    now = datetime.now(UTC)
+    metrics.after("x", "settle", now, {"rehearsed": 7}, failed=False, live=False)
+    metrics.after("x", "letter", now, None, failed=False)
+    heard = listener.lines("airflow.reengage.step_failures.x.letter")
+    assert [line for line in heard if ".letters." in line] == [
+        "airflow.reengage.letters.x.rehearsed:7|g"
+    ]
 
 
 def test_nothing_of_a_patient_can_be_a_metric(
@@ -118,7 +143,7 @@ def test_nothing_of_a_patient_can_be_a_metric(
     metrics.after("audit", "sweep", now, {CANARY: 1}, failed=False)
     metrics.after("x", "settle", now, {CANARY: 1, "sent": CANARY}, failed=False)
     metrics.after("x", "letter", now, {"sent": 1, CANARY: 2}, failed=False)
-    assert CANARY not in "".join(listener.lines("airflow.reengage.step_failed.x.letter"))
+    assert CANARY not in "".join(listener.lines("airflow.reengage.step_failures.x.letter"))
     assert "canary" not in caplog.text
 
 
@@ -151,6 +176,7 @@ def every_measure() -> set[str]:
     }  # fmt: skip
     for task, result in results.items():
         found += of_step("c", task, 1.0, result, failed=False)
+        found += of_step("c", task, 1.0, result, failed=False, live=False)
     names = {one.dotted for one in found}
     return (
         names | {f"reengage.unknown.{age}" for age in measures.AGES} | {"reengage.agreement_days.v"}
@@ -194,3 +220,62 @@ def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
     boxes = [panel["gridPos"] for panel in board["panels"]]
     assert all(box["x"] + box["w"] <= 24 for box in boxes)
     assert len({panel["id"] for panel in board["panels"]}) == len(boxes)
+
+
+# --- OpenTelemetry ---
+
+_TELL = """
+from datetime import UTC, datetime
+from airflow.sdk.observability import stats
+from airflow.sdk.observability.metrics import stats_utils
+from reengage import metrics
+
+stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=False)
+now = datetime.now(UTC)
+metrics.after("audit", "verify", now, {"entries": 70}, failed=False)
+for failed in (True, False):
+    metrics.after("x", "send", now, None, failed=failed)
+metrics.after("audit", "sweep", now, {"canary.4711@example.org": 1}, failed=False)
+"""
+
+
+@pytest.mark.long
+def test_the_same_metrics_go_by_opentelemetry(tmp_path: Path) -> None:
+    """By Airflow's own exporter, in a process of its own, to a real collector's end of OTLP."""
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+    )
+
+    bodies: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        subprocess.run(
+            [sys.executable, "-c", _TELL], check=True, capture_output=True, timeout=120,
+            env={
+                **os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__METRICS__OTEL_ON": "True",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+                "PYTHONPATH": str(HOME / "plugins"),
+            },
+        )  # fmt: skip
+        server.shutdown()
+    told: dict[str, float] = {}
+    for body in bodies:
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            for scope in resource.scope_metrics:
+                for one in scope.metrics:
+                    points = [*one.gauge.data_points, *one.sum.data_points]
+                    told.update((one.name, point.as_double or point.as_int) for point in points)
+    assert told["airflow.reengage.ledger.entries"] == 70
+    assert told["airflow.reengage.step_failures.x.send"] == 1
+    assert b"canary" not in b"".join(bodies)

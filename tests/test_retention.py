@@ -21,7 +21,7 @@ from reengage.errors import KeyringError
 from reengage.keys import Keyring, ensure_keyring
 from reengage.outcomes.observe import ASKED
 from reengage.retention.months import kept_until, oldest_kept, purge
-from reengage.retention.page import retention_markdown
+from reengage.retention.page import CLEANED, retention_markdown
 from reengage.retention.sweep import Places, sweep
 from reengage.retention.table import HELD_FOR_SIX_YEARS, SIX_YEARS, TABLE, kept
 from reengage.settings import HOME, NAMES
@@ -108,7 +108,7 @@ def a_run(engine: Engine, day: date, *, state: str = "sent", dry: bool = False) 
 
 def test_nothing_that_a_rule_holds_for_six_years_goes_earlier() -> None:
     for one in TABLE:
-        if set(one.rules) & set(HELD_FOR_SIX_YEARS) and one.name not in ("airflow_logs", "exports"):
+        if set(one.rules) & set(HELD_FOR_SIX_YEARS):
             assert one.term.for_good or one.term.years >= SIX_YEARS, one.name
 
 
@@ -258,8 +258,7 @@ def test_the_pages_lines_remove_airflows_old_logs_where_airflow_has_them(tmp_pat
     aged(young, days - 2)
     elsewhere = tmp_path / "home" / "logs" / "old.log"
     aged(elsewhere, days + 2)
-    [block] = re.findall(r"```\n(.*?)```", retention_markdown(), re.S)
-    lines = [line for line in block.splitlines() if not line.startswith("airflow db")]
+    lines = files_part()
     assert len(lines) == 5
     subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
@@ -275,6 +274,61 @@ def test_the_pages_lines_remove_airflows_old_logs_where_airflow_has_them(tmp_pat
     assert young.exists()
     assert [file.exists() for file in parsed] == [False, True]
     assert elsewhere.exists()
+
+
+def pages_lines() -> list[str]:
+    """What whoever runs Airflow is told to do, as it stands on the page."""
+    [block] = re.findall(r"```\n(.*?)```", retention_markdown(), re.S)
+    return block.splitlines()
+
+
+def files_part() -> list[str]:
+    """Of these, what is done about files; before it comes the database."""
+    lines = pages_lines()
+    return lines[next(n for n, line in enumerate(lines) if line.startswith("LOGS=")) :]
+
+
+def test_the_page_names_every_table_that_airflow_cleans_but_its_audit_log() -> None:
+    from airflow.utils.db_cleanup import config_list
+
+    assert sorted(CLEANED) == sorted({one.table_name for one in config_list} - {"log"})
+
+
+@pytest.mark.long
+def test_who_held_which_role_is_known_for_six_years(tmp_path: Path) -> None:
+    """SEC-05, SEC-19. The page's lines as they stand, by a real Airflow."""
+    database = tmp_path / "airflow.db"
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+    subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    engine = create_engine(f"sqlite:///{database}")
+    ages = {"young": 89, "old": 91, "over": 366 * SIX_YEARS + 1}
+    with engine.begin() as connection:
+        for name, days in ages.items():
+            at = (NOW - timedelta(days=days)).replace(tzinfo=None).isoformat(" ")
+            connection.execute(
+                text("INSERT INTO log (dttm, event, owner) VALUES (:at, 'edit_user', :name)"),
+                {"at": at, "name": name},
+            )
+            connection.execute(
+                text("INSERT INTO import_error (timestamp, filename) VALUES (:at, :name)"),
+                {"at": at, "name": name},
+            )
+    lines = pages_lines()[: -len(files_part())]
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(lines)], env=environment, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    with engine.connect() as connection:
+        audited = "SELECT owner FROM log WHERE event = 'edit_user' ORDER BY dttm"
+        assert list(connection.execute(text(audited)).scalars()) == ["old", "young"]
+        rows = connection.execute(text("SELECT filename FROM import_error")).scalars()
+        assert list(rows) == ["young"]
+    engine.dispose()
 
 
 # --- the sweep ---

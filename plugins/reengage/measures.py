@@ -22,7 +22,8 @@ from reengage.vendors import Vendor
 from reengage.vendors.standing import days_left
 
 PREFIX = "reengage"
-STATES = ("sent", "refused", "deferred", "unknown", "withheld", "rehearsed")
+STATES = ("sent", "refused", "deferred", "unknown", "withheld")
+REHEARSED = "rehearsed"
 AGES: Mapping[str, range] = {
     "under_1_day": range(1), "1_to_3_days": range(1, 4), "over_3_days": range(4, 10**6),
 }  # fmt: skip
@@ -37,8 +38,8 @@ class Measure:
     name: tuple[str, ...]
     """Words after the prefix."""
     value: float
-    kind: Literal["gauge", "timing"] = "gauge"
-    """A timing's value is in milliseconds."""
+    kind: Literal["gauge", "timing", "counter"] = "gauge"
+    """A timing's value is in milliseconds, a counter's what is added to it."""
 
     def __post_init__(self) -> None:
         """Nothing else leaves by this way."""
@@ -54,15 +55,18 @@ class Measure:
 
 
 def of_step(
-    campaign: str, task: str, seconds: float, result: Any, *, failed: bool
+    campaign: str, task: str, seconds: float, result: Any, *, failed: bool, live: bool = True
 ) -> list[Measure]:
-    """What a task's try says by itself: its time, and what it counted."""
+    """What a task's try says by itself: its time, and what it counted.
+
+    Failures are counted, not shown as they stand: a chunk that went well must not hide another's.
+    """
     found = [
         Measure(("step", campaign, task), round(seconds * 1000), "timing"),
-        Measure(("step_failed", campaign, task), int(failed)),
+        Measure(("step_failures", campaign, task), int(failed), "counter"),
     ]
     if not failed and isinstance(result, Mapping):
-        found += _counted(campaign, task, result)
+        found += _counted(campaign, task, result, live=live)
     return found
 
 
@@ -81,9 +85,10 @@ def of_practice(store: Engine, home: Path, vendors: Iterable[Vendor], on: date) 
     ]
 
 
-def _counted(campaign: str, task: str, result: Mapping[str, Any]) -> list[Measure]:
-    if task == "settle":
-        return [Measure(("letters", campaign, one), int(result.get(one, 0))) for one in STATES]
+def _counted(campaign: str, task: str, result: Mapping[str, Any], *, live: bool) -> list[Measure]:
+    if task == "settle":  # a rehearsal leaves alone what the last live run said
+        states = STATES if live else (REHEARSED,)
+        return [Measure(("letters", campaign, one), int(result.get(one, 0))) for one in states]
     if task == "verify" and "entries" in result:
         verified = max(int(result["entries"]) - 1, 0)
         return [

@@ -27,15 +27,19 @@ def tell(measures: Iterable[Measure]) -> None:
     for one in measures:
         if one.kind == "timing":
             stats.timing(one.dotted, one.value)
+        elif one.kind == "counter":
+            stats.incr(one.dotted, int(one.value))
         else:
             stats.gauge(one.dotted, one.value)
 
 
-def after(campaign: str, task: str, started: datetime, result: Any, *, failed: bool) -> None:
-    """Measure a try of a task that has just ended. Never raises."""
+def after(
+    campaign: str, task: str, started: datetime, result: Any, *, failed: bool, live: bool = True
+) -> None:
+    """Measure a try of a task that has just ended; `live` = letters may leave. Never raises."""
     try:
         seconds = (datetime.now(UTC) - started).total_seconds()
-        tell(of_step(campaign, task, seconds, result, failed=failed))
+        tell(of_step(campaign, task, seconds, result, failed=failed, live=live))
         if task in STANDING:
             tell(_standing(read_settings()))
     except Exception as error:

@@ -57,6 +57,8 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         self.campaign = campaign
         self.told: str | None = None
         """Why it failed, in words that may be told to anybody (notifiers.py)."""
+        self.live = True
+        """Whether its run is one whose letters leave, as far as it is known."""
 
     def execute(self, context: Context) -> Any:
         """Open the run, call the room, record the step; gives what may be seen in the UI."""
@@ -80,7 +82,8 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         except Exception as error:
             failure, note = AirflowException(place_of(error)), note_of(error)
         self._record_step(context, started, "failed" if failure else "success")
-        metrics.after(self.campaign, self.task_id, started, result, failed=failure is not None)
+        failed = failure is not None
+        metrics.after(self.campaign, self.task_id, started, result, failed=failed, live=self.live)
         if failure is None:
             self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
             try:
@@ -107,6 +110,7 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         from reengage.pipeline.run import resume
 
         run = resume(settings, self.campaign, run_id_of(context), trail)
+        self.live = run.mode == "live"
         require_approved(run, self.task_id)
         return self.room(run)
 

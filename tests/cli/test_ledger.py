@@ -322,10 +322,23 @@ def test_every_command_that_opens_or_decides_leaves_a_record(desk: Practice, boo
         "patient": books.keyring.pseudonym("patient", "canary"),
         "pseudonym_key": books.keyring.pseudonym_key_name,
     }
+    opted, revoked = [
+        json.loads(line)["at"]
+        for line in desk.settings.journal_path.read_text(encoding="utf-8").splitlines()
+    ]
     assert [(one["action"], one["of"], one["detail"]) for one in accesses(books)] == [
         ("opened", "why", {**patient, "campaign": "health_education", "day": DAY.isoformat()}),
-        ("recorded", "opt_out", {**patient, "scope": None, "channel": "phone"}),
-        ("recorded", "revocation", {**patient, "scope": "email", "channel": "letter"}),
+        ("recorded", "opt_out", {**patient, "scope": None, "channel": "phone", "at": opted}),
+        (
+            "recorded",
+            "revocation",
+            {
+                **patient,
+                "scope": "email",
+                "channel": "letter",
+                "at": revoked,
+            },
+        ),
         ("approved", "source counts", {"campaigns": ["health_education"]}),
     ]
     assert all(b"canary" not in entry for entry in books.bytes)

@@ -211,7 +211,7 @@ def test_every_address_of_a_database_a_broker_or_a_service_verifies_tls() -> Non
 
 
 def test_networks_lead_nowhere_but_for_who_must_get_out() -> None:
-    assert {"egress", "front"} == OPEN
+    assert {"egress", "pages", "patients", "graph"} == OPEN
     out = {name for name, one in SERVICES.items() if OPEN & set(one.get("networks", []))}
     assert out == {*KEYED, "marquez"}
     assert {name for name, one in SERVICES.items() if one.get("network_mode") == "none"} == {
@@ -220,6 +220,22 @@ def test_networks_lead_nowhere_but_for_who_must_get_out() -> None:
     for one in SERVICES.values():
         for port in one.get("ports", []):
             assert ":-127.0.0.1:" in port
+
+
+def test_what_is_published_meets_nobody_but_what_it_needs() -> None:
+    """Whoever got into the portal's process could knock at nothing but its database."""
+    published = {name for name, one in SERVICES.items() if one.get("ports")}
+    assert published == {"api-server", "portal", "marquez"}
+    neighbours = {
+        name: {
+            other for other, one in SERVICES.items()
+            if other != name and set(one.get("networks", [])) & set(SERVICES[name]["networks"])
+        }
+        for name in published
+    }  # fmt: skip
+    assert neighbours["portal"] == {"postgres"}
+    assert neighbours["marquez"] == {"postgres", "worker"}
+    assert neighbours["api-server"] & published == set()
 
 
 @pytest.mark.parametrize("name", KEYED)
@@ -232,7 +248,9 @@ def test_who_opens_the_keyring_can_ask_the_key_service(name: str) -> None:
     assert one["environment"]["REENGAGE_KEY_SERVICE"] == "${REENGAGE_KEY_SERVICE:-}"
     assert "${KEYS_ENV_FILE:-deploy/compose/keys.env}" in one["env_file"]
     assert "./deploy/compose/trust:/etc/reengage/trust:ro" in one["volumes"]
-    assert "keyring:/var/lib/reengage/keys" in one["volumes"]
+    [mount] = [volume for volume in one["volumes"] if volume.startswith("keyring:")]
+    writes = name in ("keyring", "worker", "backup")  # who makes keys, and who locks them to copy
+    assert mount == "keyring:/var/lib/reengage/keys" + ("" if writes else ":ro")
 
 
 def test_nobody_else_has_the_keys_or_the_token_and_nobody_is_forgotten() -> None:

@@ -92,7 +92,18 @@ def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def secrets_of(spec: dict[str, Any]) -> set[str]:
-    return set(re.findall(r"'(?:secretName|name)': '(reengage-[a-z-]+)'", str(spec)))
+    """Names of the secrets that a pod mounts or is given as its environment."""
+    found: set[str] = set()
+    left: list[Any] = [spec]
+    while left:
+        one = left.pop()
+        if isinstance(one, list):
+            left += one
+        elif isinstance(one, dict):
+            found |= {one[key]["name"] for key in ("secretRef", "secretKeyRef") if key in one}
+            found |= {one["secretName"]} if "secretName" in one else set()
+            left += one.values()
+    return found
 
 
 def claims_of(spec: dict[str, Any]) -> set[str]:
@@ -145,18 +156,101 @@ def test_every_claim_is_made_and_every_pod_that_needs_one_has_a_way_out_of_its_o
     made = {one["metadata"]["name"] for one in found if one["kind"] == "PersistentVolumeClaim"}
     for name, spec in pods([*found, task_pod()]):
         assert claims_of(spec) <= made, name
-    allowed = [
-        one["spec"]["podSelector"].get("matchLabels", {}) for one in found
-        if one["kind"] == "NetworkPolicy" and one["spec"].get("egress")
-    ]  # fmt: skip
+    ways = {name: {way for way, _, _ in egress(labels)} for name, labels in labels_of(found)}
+    assert ways.pop("reengage-tidy") == set()
+    assert all(ways_of - {"reengage-dns"} for ways_of in ways.values()), ways
+
+
+def labels_of(found: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
     for one in found:
         if one["kind"] in ("Deployment", "Job", "CronJob"):
             spec = one["spec"] if one["kind"] != "CronJob" else one["spec"]["jobTemplate"]["spec"]
-            labels = spec["template"]["metadata"]["labels"].items()
-            if one["metadata"]["name"] == "reengage-tidy":
-                assert not [way for way in allowed if way and way.items() <= labels]
-                continue
-            assert [way for way in allowed if way and way.items() <= labels], one["metadata"]
+            yield one["metadata"]["name"], spec["template"]["metadata"]["labels"]
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a pod of these labels is meant, as Kubernetes reads it."""
+    wants = selector.get("matchLabels", {})
+    for one in selector.get("matchExpressions", []):
+        if one["operator"] not in ("In", "NotIn"):
+            raise AssertionError(one)
+        if (labels.get(one["key"]) in one["values"]) != (one["operator"] == "In"):
+            return False
+    return all(labels.get(key) == value for key, value in wants.items())
+
+
+def egress(labels: dict[str, str]) -> set[tuple[str, str, int]]:
+    """Where a pod of these labels may speak to: policy, address or selector, port."""
+    return {
+        (one["metadata"]["name"], to.get("ipBlock", {}).get("cidr") or str(to), port["port"])
+        for one in manifests()
+        if one["kind"] == "NetworkPolicy" and selects(one["spec"]["podSelector"], labels)
+        for rule in one["spec"].get("egress", [])
+        for to in rule["to"]
+        for port in rule["ports"]
+    }
+
+
+def addresses(labels: dict[str, str]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for _, to, port in egress(labels):
+        if to.endswith("/32"):
+            found.setdefault(to.removesuffix("/32"), set()).add(port)
+    return found
+
+
+def test_each_part_speaks_to_what_the_readme_says_of_it_and_to_nothing_else() -> None:
+    readme = (FILES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (203\.0\.113\.\d+) \| ([^|]+) \|", readme, re.M)
+    told = {address: {int(port) for port in re.findall(r"\d+", ports)} for address, ports in rows}
+    parts = {name: {"component": name, "tier": "airflow"}
+             for name in ("scheduler", "api-server", "dag-processor", "triggerer")}  # fmt: skip
+    task = task_pod()["metadata"]["labels"]
+    everybody = [*parts.values(), task, *dict(labels_of(manifests())).values()]
+    found: dict[str, set[int]] = {}
+    for labels in everybody:
+        for address, ports in addresses(labels).items():
+            found.setdefault(address, set()).update(ports)
+    assert found == told
+    database, kubernetes, keys = "203.0.113.10", "203.0.113.1", "203.0.113.30"
+    assert {name: set(addresses(labels)) for name, labels in parts.items()} == {
+        "scheduler": {database, kubernetes},
+        "api-server": {database, "203.0.113.11", keys},
+        "dag-processor": {database},
+        "triggerer": {database},
+    }
+    assert set(addresses(task)) == set(told) - {kubernetes}
+    ours = {name: set(addresses(labels)) for name, labels in labels_of(manifests())}
+    assert ours.pop("reengage-portal-tend") == set(addresses(task))
+    assert {name: ways for name, ways in ours.items() if ways - {database, keys}} == {}
+
+
+def test_only_who_signs_has_the_key_that_signs_and_nobody_but_the_scheduler_kubernetes() -> None:
+    values = yaml.safe_load((FILES / "values.yaml").read_text(encoding="utf-8"))
+    parts = {name: values[name] for name in ("scheduler", "apiServer", "dagProcessor", "triggerer")}
+    signing = [name for name, one in parts.items() if "jwt" in str(one)]
+    assert signing == ["scheduler", "apiServer"]
+    assert [
+        name for name, one in parts.items()
+        if one.get("serviceAccount", {}).get("automountServiceAccountToken") is not False
+    ] == ["scheduler"]  # fmt: skip
+    for name in ("apiServer", "dagProcessor", "triggerer"):
+        assert not parts[name].get("allowPodLogReading"), name
+
+
+def test_a_task_is_given_its_own_secrets_only() -> None:
+    assert secrets_of(task_pod()["spec"]) == {
+        "reengage-tasks", "reengage-key-service", "reengage-ca"
+    }  # fmt: skip
+
+
+def test_who_only_reads_the_keyring_cannot_write_to_it() -> None:
+    values = yaml.safe_load((FILES / "values.yaml").read_text(encoding="utf-8"))
+    mounts = [(name, mount) for name, spec in pods([*manifests(), task_pod()])
+              for one in containers(spec) for mount in one["volumeMounts"]]  # fmt: skip
+    mounts += [("api-server", mount) for mount in values["apiServer"]["extraVolumeMounts"]]
+    writers = {name for name, one in mounts if one["name"] == "keys" and not one.get("readOnly")}
+    assert writers == {"reengage-task", "reengage-migrate", "reengage-backup"}
 
 
 # --- key service ---
@@ -364,6 +458,26 @@ def test_tasks_ask_the_api_server_that_the_chart_makes(rendered: list[dict[str, 
     assert host in services
     ours = next(spec for name, spec in pods(rendered) if name == host)
     assert "AIRFLOW__API__SSL_CERT" in str(ours)
+
+
+def test_the_charts_pods_have_the_key_that_signs_and_a_token_only_where_they_use_it(
+    rendered: list[dict[str, Any]],
+) -> None:
+    found = dict(pods(rendered))
+    assert {name for name, spec in found.items() if "reengage-jwt" in secrets_of(spec)} == {
+        "reengage-scheduler", "reengage-api-server"
+    }  # fmt: skip
+    accounts = {one["metadata"]["name"]: one.get("automountServiceAccountToken", True)
+                for one in rendered if one["kind"] == "ServiceAccount"}  # fmt: skip
+    with_token = {
+        name for name, spec in found.items()
+        if accounts.get(spec.get("serviceAccountName"), True) and spec.get(
+            "automountServiceAccountToken", True)
+    }  # fmt: skip
+    assert with_token == {"reengage-scheduler"}
+    bound = {subject["name"] for one in rendered if one["kind"] == "RoleBinding"
+             for subject in one["subjects"]}  # fmt: skip
+    assert {name for name in bound if accounts[name]} == {"reengage-scheduler"}
 
 
 # --- the executor ---

@@ -24,9 +24,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
         above.chmod(above.stat().st_mode | 0o011)
     try:
         with engine():
-            for image, origin in images.ensure().items():
+            bases = images.ensure()
+            for image, origin in bases.values():
                 print(f"{image}: {origin}")
-            with stacks.running(Path(scratch)) as found:
+            taken = {variable: image for variable, (image, _) in bases.items()}
+            with stacks.running(Path(scratch), taken) as found:
                 yield found
     except NoEngineError as error:
         pytest.skip(str(error))

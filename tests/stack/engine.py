@@ -34,6 +34,14 @@ def docker(*arguments: str, check: bool = True, timeout: float = 900) -> str:
     return done.stdout
 
 
+def logs(container: str) -> str:
+    """What the container wrote to either of its streams."""
+    return subprocess.run(
+        ["docker", "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", check=True, timeout=300,
+    ).stdout  # fmt: skip
+
+
 def _answers() -> bool:
     return not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
 

@@ -1,8 +1,9 @@
 """The base images, pulled where a registry can be reached, else stand-ins from Debian's packages.
 
-A stand-in bears the same name and has the same user, paths and entry point as far as we rely on
-them; the images' own files are in `images/`. What the test says of them it says of our Dockerfile,
-compose file and code, not of the official images.
+A stand-in has the same user, paths and entry point as far as we rely on them, and a name of its
+own, under which compose is told to take it: in an engine that is also an operator's, nothing passes
+for the official image afterwards. The images' own files are in `images/`. What the test says of
+them it says of our Dockerfile, compose file and code, not of the official images.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from reengage.settings import HOME
 from stack.engine import NoEngineError, docker
 
 FILES = Path(__file__).parent / "images"
-BASE = "reengage-standin/debian:bookworm"
+STANDIN = "reengage-standin"
+BASE = f"{STANDIN}/debian:bookworm"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 PULL_SECONDS = 300
 
@@ -34,20 +36,33 @@ def wanted() -> dict[str, str]:
     return {name: match[1] for name, match in found.items() if match}
 
 
-def ensure() -> dict[str, str]:
-    """Every base image is there; gives for each where it is from. Raises NoEngineError."""
-    origins = {}
+def ensure() -> dict[str, tuple[str, str]]:
+    """Every base image is there; gives for each variable of docker-compose.yaml the image that is
+    to be taken, and where it is from. Raises NoEngineError.
+    """
+    found = {}
     for name, image in wanted().items():
-        if docker("image", "inspect", image, check=False).strip() not in ("", "[]"):
-            origins[image] = "here already"
+        if _is_here(image):
+            taken = image, "here already"
         elif _pulled(image):
-            origins[image] = "pulled"
+            taken = image, "pulled"
         else:
-            _ensure_debian()
-            docker("build", "--network", "host", "-t", image,
-                   "-f", str(FILES / f"{name}.Dockerfile"), str(FILES))  # fmt: skip
-            origins[image] = "stand-in from Debian's packages"
-    return origins
+            taken = _stand_in(name, image), "stand-in from Debian's packages"
+        found[f"{name.upper()}_IMAGE"] = taken
+    return found
+
+
+def _is_here(image: str) -> bool:
+    return docker("image", "inspect", image, check=False).strip() not in ("", "[]")
+
+
+def _stand_in(name: str, image: str) -> str:
+    """Built each time: the engine's own cache knows what is the same."""
+    _ensure_debian()
+    tag = f"{STANDIN}/{name}:{image.rpartition(':')[2]}"
+    docker("build", "--network", "host", "-t", tag,
+           "-f", str(FILES / f"{name}.Dockerfile"), str(FILES))  # fmt: skip
+    return tag
 
 
 def _pulled(image: str) -> bool:
@@ -61,7 +76,7 @@ def _pulled(image: str) -> bool:
 
 
 def _ensure_debian() -> None:
-    if docker("image", "inspect", BASE, check=False).strip() not in ("", "[]"):
+    if _is_here(BASE):
         return
     if not shutil.which("debootstrap"):
         raise NoEngineError(

@@ -23,6 +23,7 @@ from reengage.settings import HOME
 from stack.engine import docker
 
 PROJECT = "reengage-test"
+MINE = f"label=com.docker.compose.project={PROJECT}"
 RATE = 40
 """Letters a second that the test's relay takes: slow enough to kill a worker among them."""
 WORKERS = 2
@@ -44,8 +45,24 @@ class Stack:
     def containers(self, service: str) -> list[str]:
         """Ids of the service's running containers."""
         label = f"label=com.docker.compose.service={service}"
-        mine = f"label=com.docker.compose.project={PROJECT}"
-        return docker("ps", "-q", "--no-trunc", "--filter", mine, "--filter", label).split()
+        return docker("ps", "-q", "--no-trunc", "--filter", MINE, "--filter", label).split()
+
+    def all_containers(self) -> dict[str, str]:
+        """Id of every container of the stack's, also of jobs that are over and of what was killed,
+        and the service that it is of.
+        """
+        told = docker("ps", "-a", "--no-trunc", "--filter", MINE,
+                      "--format", '{{.ID}} {{.Label "com.docker.compose.service"}}')  # fmt: skip
+        return dict(line.split() for line in told.splitlines())
+
+    def run(self, container: str, script: str) -> str:
+        """What the shell's script said on both streams, whatever its exit status."""
+        return docker("exec", container, "sh", "-c", f"exec 2>&1\n{script}", check=False)
+
+    def ask(self, container: str, program: Path, *arguments: str) -> Any:
+        """What a Python program that runs in the container answers in JSON."""
+        source = program.read_text(encoding="utf-8")
+        return json.loads(docker("exec", container, "python", "-c", source, *arguments))
 
     def rows(self, database: str, question: str) -> list[dict[str, Any]]:
         """Rows of a question, asked as the superuser on the socket inside the container."""
@@ -58,12 +75,21 @@ class Stack:
 
     def page(self, path: str, method: str = "GET") -> str:
         """A page of ours in Airflow, as its first account sees it. Raises HTTPStatusError."""
-        trust = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
         said = {"username": self.client.user, "password": self.client.password}
-        with httpx.Client(base_url=self.client.address, verify=trust, timeout=60) as asking:
+        with self._asking(self.client.address) as asking:
             token = asking.post("/auth/token", json=said).raise_for_status().json()["access_token"]
             bearer = {"Authorization": f"Bearer {token}"}
             return asking.request(method, path, headers=bearer).raise_for_status().text
+
+    def press(self, path: str, form: dict[str, str]) -> str:
+        """What the portal answers who presses a button, at its published port. Raises likewise."""
+        port = self.variables["PORTAL_LISTEN"].rpartition(":")[2]
+        with self._asking(f"https://localhost:{port}") as asking:
+            return asking.post(path, data=form).raise_for_status().text
+
+    def _asking(self, address: str) -> httpx.Client:
+        trust = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+        return httpx.Client(base_url=address, verify=trust, timeout=60)
 
     def copy(self, service: str, path: str, to: Path) -> Path:
         """A directory of the service's container, copied here."""
@@ -130,9 +156,12 @@ def write_files(scratch: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(scratch: Path) -> Iterator[Stack]:
-    """The stack, built and healthy; its containers and volumes are gone at the end."""
-    variables = write_files(scratch)
+def running(scratch: Path, images: dict[str, str]) -> Iterator[Stack]:
+    """The stack, built on these images and healthy; its containers and volumes are gone at the end.
+
+    `images`: variable of docker-compose.yaml -> image.
+    """
+    variables = {**write_files(scratch), **images}
     try:
         compose(variables, "down", "-v", "--remove-orphans", check=False)  # a killed test's
         compose(variables, "build", "prepare")

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reengage.retention.table import TABLE, Kept
+from reengage.retention.table import SIX_YEARS, TABLE, Kept, kept
 
+CLEANED = (
+    "_xcom_archive", "asset_event", "callback", "celery_taskmeta", "celery_tasksetmeta",
+    "connection_test_request", "dag", "dag_run", "dag_version", "deadline", "import_error", "job",
+    "partitioned_asset_key_log", "revoked_token", "task_instance", "task_instance_history",
+    "task_reschedule", "task_state_store", "trigger", "xcom",
+)  # fmt: skip
+"""Tables of Airflow's that `airflow db clean` may empty after days: all that it knows but its audit
+log, which has its own term. It takes no tables that it is to leave."""
+
+_DAYS = kept("airflow_rows").term.days
 _HEAD = """# What is kept, how long, and why
 
 Made by `make fix` from the table that the code goes by; `make lint` fails when it is out of date. \
@@ -17,27 +27,35 @@ for six years goes after them and not before; the database itself refuses to dro
 | what | how long | why | rules | removed by |
 |---|---|---|---|---|
 """
-_TAIL = """
+_TAIL = f"""
 ## Airflow's own
 
 Tasks have no way into Airflow's database, so whoever runs Airflow does this, weekly, on the \
-scheduler's machine (`docker compose exec scheduler bash`). Not younger than 90 days: the audit's \
-`reconcile` compares its tries with the ledger, and takes up to a day.
+scheduler's machine (`docker compose exec scheduler bash`). Not younger than {_DAYS} days: the \
+audit's `reconcile` compares its tries with the ledger, and takes up to a day. Its audit log, \
+table `log`, stays six years: outside the practice's directory nothing else says who was given \
+which role, and by whom (SEC-05, SEC-19).
 
 ```
-airflow db clean --clean-before-timestamp "$(date -u -d '90 days ago' +%FT%TZ)" --skip-archive --yes
+TABLES={",".join(CLEANED)}
+clean() {{
+  airflow db clean --tables "$1" --clean-before-timestamp "$(date -u -d "$2 ago" +%FT%TZ)" \\
+    --skip-archive --yes
+}}
+clean "$TABLES" "{_DAYS} days"
+clean log "{SIX_YEARS} years"
 LOGS="$(airflow config get-value logging base_log_folder)"
 PARSED="$(airflow config get-value logging dag_processor_child_process_log_directory)"
-find "$PARSED" -type f -mtime +7 -delete
-find "$LOGS" -type f -mtime +90 -delete
+find "$PARSED" -type f -mtime +{kept("parsing_logs").term.days} -delete
+find "$LOGS" -type f -mtime +{kept("airflow_logs").term.days} -delete
 find "$LOGS" -mindepth 1 -type d -empty -delete
 ```
 
 In containers and on Kubernetes the service `tidy` removes the files; `airflow db clean` is left, \
 in the scheduler's container or pod.
 
-Neither holds anything of a patient, and neither is the record of what was done: that is the \
-ledger, which nothing removes.
+None of it holds anything of a patient, and none is the record of what was done with patients' \
+data: that is the ledger, which nothing removes.
 
 ## Backups
 

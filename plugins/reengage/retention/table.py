@@ -69,12 +69,12 @@ _NOBODY = "nothing"
 
 TABLE: tuple[Kept, ...] = (
     Kept("decisions", "decisions, sealed by the month", IN_EFFECT,
-         "why somebody was written to, or not", ("SEC-19", "PRV-07"),
+         "why somebody was written to, or not", ("SEC-19",),
          f"{SWEEP}: the month's key, then its partition", ("decision",)),
     Kept("letters", "letters: pseudonyms, state, evidence", IN_EFFECT,
          "the accounting of disclosures reads them beside the ledger", ("SEC-19", "PRV-25"),
          f"{SWEEP}; never one that is open or `unknown`", ("letter",)),
-    Kept("runs", "runs with their steps, pauses and watches", IN_EFFECT,
+    Kept("runs", "runs with their reports, pauses and watches", IN_EFFECT,
          "what a decision and a letter belong to", ("SEC-19",), SWEEP,
          ("run", "run_report", "watch", "pause")),
     Kept("steps", "how long each task took", Term("from its end", days=400),
@@ -118,7 +118,8 @@ TABLE: tuple[Kept, ...] = (
          "the same message is read once", ("EML-10",), _NOBODY, ("response",)),
     Kept("opt_out_links", "what the links of letters lead to",
          Term("from when the letter left", years=SIX_YEARS),
-         "a link goes on opting out", ("EML-26",), SWEEP, ("opt_out_link",)),
+         "a link goes on opting out", ("EML-26",), f"{SWEEP}, {TEND}, each `settle`; not counted",
+         ("opt_out_link",)),
     Kept("portal_messages", "ciphertexts of letters at the portal",
          Term("the days of practice.yaml (`portal.valid_days`) are over"),
          "the patient's to read; afterwards the practice's record has it", ("SEC-10",),
@@ -166,17 +167,24 @@ TABLE: tuple[Kept, ...] = (
          "a dump holds what retention removed since", ("SEC-08", "SEC-10"),
          "`backup`, each time"),
     Kept("airflow_logs", "Airflow's task logs", Term("from when they were written", days=90),
-         "counts and codes; the audit is the ledger's", ("SEC-19",),
+         "counts and codes; the audit is the ledger's", (),
          f"{TIDY}, or whoever runs Airflow, see below"),
     Kept("parsing_logs", "what Airflow's dag-processor says while it reads the DAGs",
          Term("from when it was written", days=7), "ten megabytes a day; why a DAG does not load",
          (), f"{TIDY}, or whoever runs Airflow, see below"),
-    Kept("airflow_rows", "Airflow's database: tries, XCom, its own audit log",
-         Term("from when they ended", days=90),
+    Kept("airflow_rows", "Airflow's database: tries, XCom", Term("from when they ended", days=90),
          "`reconcile` compares tries with the ledger daily", ("SEC-10",),
          "whoever runs Airflow, see below"),
+    Kept("airflow_audit", "Airflow's audit log: who did what in it, and gave whom which role",
+         Term("from when it was written", years=SIX_YEARS),
+         "the only record of accounts and roles outside the practice's directory",
+         ("SEC-05", "SEC-19"), "whoever runs Airflow, see below"),
+    Kept("forms", "signed authorizations", FOR_GOOD,
+         "they lie in the practice's record system, which keeps them six years from their last"
+         " effective day; of ours are the decisions that rest on them", ("PRV-07",), _NOBODY),
     Kept("exports", "accountings and other files of commands", Term("who asked for them has them"),
-         "the practice's own records from then on", ("PRV-25",), "who ran the command"),
+         "the practice's own records from then on: six years (PRV-25); the ledger that they are"
+         " made of stays", (), "who ran the command"),
 )  # fmt: skip
 
 

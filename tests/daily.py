@@ -162,14 +162,18 @@ def approve_all(settings: Settings, campaign: str) -> None:
         campaigns = [load_campaign(settings.home, campaign)]
         with store.connect(settings.store_url).begin() as connection:
             found = unapproved(connection, settings.home, campaigns, portal=has_portal)
-            for one in found:
-                connection.execute(
-                    text(
-                        "INSERT INTO approval (subject, sha256, decision, decided_by, reason)"
-                        " VALUES (:name, :sha256, 'approved', 'tests', 'for the test')"
-                    ),
-                    {"name": one.name, "sha256": one.sha256},
-                )
+            connection.execute(
+                text(
+                    "INSERT INTO approval (subject, sha256, decision, decided_by, reason)"
+                    " SELECT name, sha256, 'approved', 'tests', 'for the test'"
+                    " FROM unnest(CAST(:names AS text[]), CAST(:digests AS text[]))"
+                    " AS one (name, sha256)"
+                ),
+                {
+                    "names": [one.name for one in found],
+                    "digests": [one.sha256 for one in found],
+                },
+            )
 
 
 @contextmanager

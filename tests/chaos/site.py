@@ -79,7 +79,7 @@ class Site:
         ready = self.ready[plan.kind]
         self.copies += 1
         name = f"round{self.copies}"
-        self.admin(f"CREATE DATABASE {name} TEMPLATE {ready.template}")
+        self.admin(f"CREATE DATABASE {name} TEMPLATE {ready.template} STRATEGY file_copy")
         move_in(self.server.url(name))
         shutil.copytree(ready.practice.settings.keyring, directory / "keys")
         settings = ready.practice.settings

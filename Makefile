@@ -81,7 +81,7 @@ tutorial: .venv/.locked ## Follow docs/tutorial.md and docs/runbook.md on fresh 
 
 .PHONY: test-kubernetes
 test-kubernetes: .venv/.locked ## Render the official chart (CHART=dir, helm) with our values, check all manifests
-	@.venv/bin/uv pip install --quiet --target var/kubernetes kubernetes-validate==1.37.0
+	@.venv/bin/uv pip install --quiet --target var/kubernetes --require-hashes -r requirements-kubernetes.txt
 	@REENGAGE_CHART="$(CHART)" PYTHONPATH=var/kubernetes $(PY) -m pytest -q -n0 tests/deploy/test_kubernetes.py
 
 .PHONY: mutations
@@ -113,11 +113,12 @@ lint: .venv/.locked ## Check style, types, and that generated files and the lock
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@$(PY) -m reengage generate --check
-	@mkdir -p var && $(foreach name,requirements requirements-dev requirements-audit requirements-ldap, \
+	@mkdir -p var && $(foreach name,$(LOCKS), \
 	  cp $(name).txt var/$(name).txt && $(COMPILE) $(name).in -o var/$(name).txt && \
 	  diff -q $(name).txt var/$(name).txt >/dev/null || \
 	  { echo "$(name).txt is out of date; run make lock"; exit 1; };)
 
+LOCKS = requirements requirements-dev requirements-audit requirements-kubernetes requirements-ldap
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-find-links --no-emit-index-url --custom-compile-command "make lock"
 
@@ -133,10 +134,7 @@ bench: .venv/.locked ## Measure: WHAT=overhead, extract, gate, ledger, seal, out
 
 .PHONY: lock
 lock: .venv/.locked ## Compile the requirements' .in files with hashes
-	@$(COMPILE) requirements.in -o requirements.txt
-	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
-	@$(COMPILE) requirements-audit.in -o requirements-audit.txt
-	@$(COMPILE) requirements-ldap.in -o requirements-ldap.txt
+	@$(foreach name,$(LOCKS),$(COMPILE) $(name).in -o $(name).txt;)
 
 AUDIT := var/audit
 SYNC = VIRTUAL_ENV="$(CURDIR)/$(1)" .venv/bin/uv pip sync --quiet --require-hashes
@@ -158,7 +156,7 @@ sbom: $(AUDIT)/.locked ## Write var/sbom.json (CycloneDX) and var/licences.txt o
 .PHONY: audit-deps
 audit-deps: $(AUDIT)/.locked ## Look for known vulnerabilities of every locked package (requirements-accepted.yaml)
 	@rm -f var/requirements*.audit.json  # an earlier answer is none
-	@if $(PY) -m reengage.cli.supply reachable; then for name in requirements requirements-dev requirements-ldap; do \
+	@if $(PY) -m reengage.cli.supply reachable; then for name in $(LOCKS) requirements-uv; do \
 	  $(AUDIT)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off \
 	    -r $$name.txt -f json -o var/$$name.audit.json || true; \
 	  $(PY) -m reengage.cli.supply audited < var/$$name.audit.json || exit 1; done; fi

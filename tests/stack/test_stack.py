@@ -27,7 +27,7 @@ OURS = ("api-server", "scheduler", "dag-processor", "triggerer", "worker", "port
         "mail", "tidy")  # fmt: skip
 SERVICES = (*OURS, "postgres", "redis")
 HANDSHAKES = Path(__file__).with_name("handshakes.py")
-ADDRESS = re.compile(r"[a-z]+\.[a-z]+\.[0-9a-f]{8}@")
+ADDRESS = re.compile(r"[a-z]+\.[a-z]+\.[0-9a-f]{12}@")
 """Of a patient of the sample's."""
 KEPT = ("letter", "approval", "decision", "opt_out")
 """Tables that come back from a backup as they were."""
@@ -179,7 +179,8 @@ def test_nothing_of_a_patient_is_in_a_log(stack: Stack, played: dict[str, Any]) 
     assert played["victim"] in found
     assert {*SERVICES, "prepare", "keyring", "migrate", "accounts", "sample"} <= {*found.values()}
     told = {container: logs(container) for container in found}
-    assert all(told[one] for one, service in found.items() if service in (*OURS, "postgres"))
+    talking = ("api-server", "scheduler", "worker", "accounts", "sample")
+    assert all(told[one] for one, service in found.items() if service in talking)
     assert {found[one] for one, said in told.items() if ADDRESS.search(said)} == set()
 
 
@@ -237,7 +238,7 @@ def test_a_handshake_is_held_against_authority_name_and_age(
     assert found["verified"] in ("TLSv1.2", "TLSv1.3")
     assert found["other_name"].startswith("Hostname mismatch")
     assert re.search("local issuer|self-signed", found["other_authority"])
-    assert found["old"] == "TLSV1_ALERT_PROTOCOL_VERSION"  # the service's word, not our own side's
+    assert found["old"] in ("alert 70", "hung up")  # protocol_version (RFC 8446 section 6.2)
 
 
 @pytest.mark.parametrize("service", TLS_PORTS)

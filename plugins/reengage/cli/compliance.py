@@ -89,7 +89,7 @@ def compliance_markdown(home: Path) -> str:
         parts.append(f"\n## {family}: {title}\n")
         parts.append(_held({k: r for k, r in own.items() if r.status == "held"}, cited))
         parts.append(_others({k: r for k, r in own.items() if r.status != "held"}, cited))
-    parts.append("\n## What is planned\n\n")
+    parts.append("\n## What is planned\n\nWhat is still missing; each row says more.\n\n")
     parts += [f"- **{name}**: {text}\n" for name, text in rules.capabilities.items()]
     return "".join(parts)
 

@@ -31,8 +31,9 @@ _HEAD = """# What it is made of
 Made by `make fix` from `requirements.in`, the lock and the packages' own metadata; `make lint` \
 fails when it is out of date. Every version is locked with hashes, of what a package needs as well \
 (`requirements.txt`); nothing else is installed. What only lint and tests need is in \
-`requirements-dev.in`, what looks at the packages in `requirements-audit.in`, what a log-in \
-by [LDAP](people.md#ldap) takes, for images that are built with it, in `requirements-ldap.in`.
+`requirements-dev.in`, what looks at the packages in `requirements-audit.in`, Kubernetes' schemas \
+for `make test-kubernetes` in `requirements-kubernetes.in`, what a log-in by \
+[LDAP](people.md#ldap) takes, for images that are built with it, in `requirements-ldap.in`.
 
 ```
 $ make sbom          # var/sbom.json, CycloneDX, of what production installs, with licences

@@ -18,7 +18,7 @@ from reengage.cli.main import parser
 
 _FENCED = re.compile(r"^ *```[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
-_OURS = re.compile(r"(?:\S*python[0-9.]*) -m reengage\s*(.*)$")
+_OURS = re.compile(r"(?:\S*python[0-9.]*) -m reengage(?![\w.])\s*(.*)$")
 _MAKE = re.compile(r"^(?:[A-Z_]+=\S+ )*make(?: (.*))?$")
 _ID = "00000000-0000-4000-8000-000000000000"
 _VALUES = {
@@ -49,9 +49,10 @@ class Written:
 
 
 def commands(home: Path) -> list[Written]:
-    """Every one in README.md and docs/."""
+    """Every one in README.md, docs/ and the pages of deploy/."""
     found = []
-    for path in [home / "README.md", *sorted(home.glob("docs/**/*.md"))]:
+    pages = [*home.glob("docs/**/*.md"), *home.glob("deploy/**/*.md")]
+    for path in [home / "README.md", *sorted(pages)]:
         page = path.read_text(encoding="utf-8")
         texts = [(line, False) for block in _FENCED.findall(page) for line in _lines(block)]
         texts += [(text, True) for text in _INLINE.findall(_FENCED.sub("", page))]

@@ -82,21 +82,26 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         except Exception as error:
             failure, note = AirflowException(place_of(error)), note_of(error)
         self._record_step(context, started, "failed" if failure else "success")
-        failed = failure is not None
-        metrics.after(self.campaign, self.task_id, started, result, failed=failed, live=self.live)
         if failure is None:
             self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
             try:
-                return self.shown(result)
+                shown = self.shown(result)
             except ReengageError as error:  # a question that cannot be asked in this try
                 failure, note = _failure_of(error), note_of(error)
-            self._record_step(context, started, "failed")
+                self._record_step(context, started, "failed")
+            else:
+                self._measure(started, result, failed=False)
+                return shown
+        self._measure(started, result, failed=True)
         self.told = str(failure)
         self._record_failure(trail, str(failure))
         context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
         context["ti"].xcom_push(key=NOTE_KEY, value=f"{self.task_id}: {note}")
         # Raised here, not in the handler: the original must not ride along as its context.
         raise failure
+
+    def _measure(self, started: datetime, result: Any, *, failed: bool) -> None:
+        metrics.after(self.campaign, self.task_id, started, result, failed=failed, live=self.live)
 
     def _begin(self, settings: Settings, context: Context) -> Trail | None:
         """Record that the try begins: without that, nothing does (LOG-12)."""

@@ -34,6 +34,10 @@ _PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _IDS = UUID("8d0f5f3a-4f9e-4c53-9d8e-2d6c3f0a7b19")
 _INSTANTS = ("at", "expires_at", "lifted_at")
+_LIFTED = ("lifted_at", "lifted_by")
+RESPONSES = "reengage_responses"
+PORTAL = "portal"
+"""Whom the ledger names for what follows from a message, or from what a reader says."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +181,9 @@ def _put_all(connection: Connection, suppressions: Sequence[Suppression]) -> int
 
 
 def _put(connection: Connection, one: Suppression) -> None:
-    """Of one that is lifted by it the ledger is owed a record; the others have their callers'."""
-    if one.lifted_at is not None and not _has(connection, one):
-        owe(connection, [_owed(one)])
+    """Of what is new the ledger is owed a record, whoever finds it in the journal."""
+    if not _has(connection, one):
+        owe(connection, [_owed_for_lifting(one) if one.lifted_at is not None else _owed(one)])
     values = ", ".join(f":{name}" for name in Suppression.__dataclass_fields__)
     connection.execute(
         text(
@@ -197,7 +201,22 @@ def lifting(which: UUID) -> str:
     return f"lifting:{which}"
 
 
+def suppressing(which: UUID) -> str:
+    """What names the suppression itself among them."""
+    return f"suppression:{which}"
+
+
 def _owed(one: Suppression) -> Owed:
+    """All of it, so that a restore makes it of the record again (backup/said.py)."""
+    found = json.loads(one.line())
+    detail = {name: found[name] for name in found if name not in ("v", *_LIFTED)}
+    detail["suppression"] = detail.pop("suppression_id")
+    detail["letter"] = detail.pop("letter_id")
+    actor = PORTAL if one.reason == "not_me" else RESPONSES
+    return Owed(suppressing(one.suppression_id), actor, "suppressed", "suppression", detail)
+
+
+def _owed_for_lifting(one: Suppression) -> Owed:
     detail = {
         "suppression": str(one.suppression_id), "reason": one.reason, "recipient": one.recipient,
         "patient": one.patient, "purpose": one.purpose,

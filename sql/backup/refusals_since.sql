@@ -1,17 +1,40 @@
 -- What patients told us after the backup that the store came back from, as the ledger's newest entries
--- have it. An entry of an earlier version lacks the instant: its own counts, which is never earlier.
+-- have it. An entry of an earlier version lacks the instant: where the journal had the same since the
+-- backup, it is the journal's, else the entry's own, which is never earlier.
 -- Parameters: first (index of the first entry that the backup did not have).
-SELECT body ->> 'of' AS kind, body #>> '{detail,patient}' AS patient,
-    body #>> '{detail,scope}' AS scope, body #>> '{detail,channel}' AS channel,
-    coalesce(CAST(body #>> '{detail,at}' AS timestamptz), recorded_at) AS at,
-    recorded_at AS received_at, 'patient' AS source
-FROM (
-    SELECT index, CAST(convert_from(entry, 'UTF8') AS jsonb) -> 'body' AS body,
+WITH said AS (
+    SELECT index, entry -> 'body' AS body, entry #> '{body,detail}' AS detail,
+        CAST(entry ->> 'recorded_at' AS timestamptz) AS recorded_at
+    FROM (
+        SELECT index, CAST(convert_from(entry, 'UTF8') AS jsonb) AS entry
+        FROM ledger_entry WHERE kind = 'access' AND index >= :first
+    ) AS read
+),
+backed_up AS (
+    SELECT coalesce(max(
         CAST(CAST(convert_from(entry, 'UTF8') AS jsonb) ->> 'recorded_at' AS timestamptz)
-            AS recorded_at
-    FROM ledger_entry
-    WHERE kind = 'access' AND index >= :first
-) AS said
+    ), '-infinity') AS at
+    FROM ledger_entry WHERE index = :first - 1
+),
+known AS (
+    SELECT 'revocation' AS kind, patient, purpose AS scope, revoked_at AS at, received_at
+    FROM revocation
+    UNION ALL
+    SELECT 'opt_out', patient, campaign, at, at FROM opt_out
+    UNION ALL
+    SELECT 'restriction', patient, NULL, at, received_at FROM restriction
+    UNION ALL
+    SELECT kind, patient, value, at, received_at FROM preference
+)
+SELECT body ->> 'of' AS kind, detail ->> 'patient' AS patient, detail ->> 'scope' AS scope,
+    detail ->> 'channel' AS channel, recorded_at AS received_at, 'patient' AS source,
+    coalesce(CAST(detail ->> 'at' AS timestamptz), (
+        SELECT max(k.at) FROM known k
+        WHERE k.kind = body ->> 'of' AND k.patient = detail ->> 'patient'
+          AND k.scope IS NOT DISTINCT FROM detail ->> 'scope'
+          AND k.received_at > (SELECT at FROM backed_up) AND k.received_at <= recorded_at
+    ), recorded_at) AS at
+FROM said
 WHERE body ->> 'action' = 'recorded'
   AND body ->> 'of' IN ('revocation', 'opt_out', 'restriction', 'language', 'address')
 ORDER BY index

@@ -213,15 +213,17 @@ def test_each_part_speaks_to_what_the_readme_says_of_it_and_to_nothing_else() ->
             found.setdefault(address, set()).update(ports)
     assert found == told
     database, kubernetes, keys = "203.0.113.10", "203.0.113.1", "203.0.113.30"
+    directory, told_by_https = "203.0.113.31", "203.0.113.40"
     assert {name: set(addresses(labels)) for name, labels in parts.items()} == {
         "scheduler": {database, kubernetes},
-        "api-server": {database, "203.0.113.11", keys},
+        "api-server": {database, "203.0.113.11", keys, directory, told_by_https},
         "dag-processor": {database},
         "triggerer": {database},
     }
-    assert set(addresses(task)) == set(told) - {kubernetes}
+    assert set(addresses(task)) == set(told) - {kubernetes, directory}
     ours = {name: set(addresses(labels)) for name, labels in labels_of(manifests())}
     assert ours.pop("reengage-portal-tend") == set(addresses(task))
+    assert ours.pop("reengage-backup") == {database, keys, told_by_https}
     assert {name: ways for name, ways in ours.items() if ways - {database, keys}} == {}
 
 

@@ -5,6 +5,7 @@ EML-26): the ledger's entries know it, and the archive has them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from reengage import opt_outs, refusals
 from reengage.keys import open_keyring
 from reengage.ledger.append import append
 from reengage.ledger.entry import parse
+from reengage.ledger.owed import Owed
 from reengage.ledger.records import access
 from reengage.pipeline.send import send
 from reengage.portal.keeper import open_incidents
 from reengage.practice import load_practice
+from reengage.refusals import Refusal
 from reengage.responses.read import desk_of
 from reengage.responses.take import take_message
 from sqlalchemy import Connection, create_engine
@@ -130,7 +133,8 @@ def test_what_was_said_after_the_backup_holds_without_its_journals(mailed: Drill
     told = mailed.restore()
     assert known(mailed) == before
     assert "of 10 from the ledger's entries" in told
-    assert told.count("is known as far as the ledger's archive was signed") == 2
+    assert told.count("has nothing beyond the last backup") == 2
+    assert told.count("is known up to the ledger's entry") == 2
 
     # Nothing is on record twice, and nothing is owed.
     assert records(mailed) == on_record
@@ -152,7 +156,7 @@ def test_what_a_journal_kept_is_not_put_on_record_again(mailed: Drill) -> None:
     mailed.lose()
     told = mailed.restore()
     assert "of 0 from the ledger's entries" in told
-    assert "begins as the last backup left it" not in told
+    assert "has nothing beyond the last backup" not in told
     assert known(mailed) == before
     assert records(mailed) == on_record
 
@@ -164,13 +168,20 @@ def test_what_came_after_the_last_checkpoint_is_taken_from_a_journal_and_put_on_
     mailed.audited()
     tell(mailed, ("opt_out", CAMPAIGN))
     mailed.command("revoke", "--patient", "p2", "--channel", "phone")
+    come_back(mailed, 2)
     before, on_record = known(mailed), len(records(mailed))
     mailed.lose()
     mailed.restore()
     assert known(mailed) == before
     late = [one for one in records(mailed) if one["detail"].get("caught_up")]
-    assert [one["of"] for one in late] == ["opt_out", "revocation"]
+    assert [one["of"] for one in late] == ["opt_out", "revocation", "suppression"]
     assert len(records(mailed)) == on_record
+
+    # So that it holds where the journals are lost next time.
+    mailed.audited()
+    lose_all(mailed)
+    mailed.restore()
+    assert known(mailed) == before
 
 
 def test_a_restore_that_was_broken_off_hears_it_once(
@@ -214,6 +225,26 @@ def test_an_entry_of_an_earlier_version_ends_every_form_until_it_was_recorded(
     assert (entry["recorded_at"] - row["revoked_at"]).total_seconds() < 3600  # type: ignore[operator]
 
 
+def test_an_entry_of_an_earlier_version_is_what_the_journal_has(
+    mailed: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a second revocation, later than what the patient said, nor a second record."""
+    said = refusals._owed
+
+    def without_instant(one: Refusal) -> Owed:
+        owed = said(one)
+        return replace(owed, detail={k: v for k, v in owed.detail.items() if k != "at"})
+
+    monkeypatch.setattr(refusals, "_owed", without_instant)
+    tell(mailed, ("revocation", None), ("opt_out", CAMPAIGN))
+    mailed.audited()
+    before, on_record = known(mailed), records(mailed)
+    mailed.lose()
+    assert "of 0 from the ledger's entries" in mailed.restore()
+    assert known(mailed) == before
+    assert records(mailed) == on_record
+
+
 @pytest.mark.parametrize("reopened", [False, True])
 def test_the_address_of_who_said_that_it_is_not_theirs_is_left_alone(
     mailed: Drill, *, reopened: bool
@@ -239,3 +270,16 @@ def test_the_address_of_who_said_that_it_is_not_theirs_is_left_alone(
     lose_all(mailed)
     mailed.restore()
     assert known(mailed)["suppression"] == before
+
+    # Nobody says it a second time, and a letter that was reopened stays so.
+    incidents = mailed.practice.rows(
+        "SELECT closed_by IS NOT NULL AS reopened FROM portal_incident"
+    )
+    assert incidents == [{"reopened": reopened}]
+    within(mailed, lambda connection: open_incidents(connection, ring, settings, practice))
+    assert known(mailed)["suppression"] == before
+    assert len([one for one in records(mailed) if one["of"] == "incident"]) == 1
+    held = mailed.practice.rows(
+        "SELECT FROM portal_guess WHERE reported_at IS NOT NULL OR wrong > 0"
+    )
+    assert (held == []) is reopened

@@ -2,8 +2,8 @@
 
 For each service that is named: `verified` (the protocol that was agreed on, certificate and name
 checked against the stack's authority), `other_name` and `other_authority` (what the check says
-where one of them is another), `old` (what a real offer of TLS 1.1 at most is answered with),
-`plain` (what plain bytes are answered with).
+where one of them is another), `old` and `next` (what a real offer of TLS 1.1, or 1.2, at most is
+answered with), `plain` (what plain bytes are answered with).
 """
 
 import json
@@ -66,8 +66,8 @@ def the_publics() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def old(service: str) -> str:
-    """What an offer of TLS 1.1 at most is answered with.
+def offered(service: str, newest: ssl.TLSVersion) -> str:
+    """What an offer of TLS 1.0 up to this version is answered with.
 
     The offer is made here and sent by hand, so that it is the service that refuses and not our own
     side: asyncio hangs up where others send an alert.
@@ -77,12 +77,12 @@ def old(service: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = ssl.TLSVersion.TLSv1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
-    answered, offered = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context.maximum_version = newest
+    answered, offer = ssl.MemoryBIO(), ssl.MemoryBIO()
     with suppress(ssl.SSLWantReadError):
-        context.wrap_bio(answered, offered, server_hostname=service).do_handshake()
-    hello = offered.read()
-    assert hello[9:11] == b"\x03\x02", hello  # TLS 1.1 (RFC 4346 section 7.4.1.2)
+        context.wrap_bio(answered, offer, server_hostname=service).do_handshake()
+    hello = offer.read()
+    assert hello[9:11] == newest.to_bytes(2, "big"), hello  # RFC 5246 section 7.4.1.2
     with connected(service) as connection:
         connection.sendall(hello)
         try:
@@ -119,7 +119,8 @@ print(
                 "verified": shake(service, ours(), service),
                 "other_name": shake(service, ours(), "other.example"),
                 "other_authority": shake(service, the_publics(), service),
-                "old": old(service),
+                "old": offered(service, ssl.TLSVersion.TLSv1_1),
+                "next": offered(service, ssl.TLSVersion.TLSv1_2),
                 "plain": plain(service),
             }
             for service in sys.argv[1:]

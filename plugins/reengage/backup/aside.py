@@ -81,8 +81,10 @@ class Back:
     """What stands in its place now."""
 
     keyring: Keyring
-    missing: tuple[Path, ...]
-    """Journals that were not there: they are the copy's, and end where the last backup ended."""
+    ended: tuple[Path, ...]
+    """Journals that have nothing beyond the copy, because nothing was said or because it was lost:
+    the same at every try of a restore.
+    """
 
 
 def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints: str) -> Back:
@@ -101,11 +103,13 @@ def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints
             )
         _copy_keyring(place / KEYRING, keyring)
     found = open_keyring(keyring)
-    missing = tuple(one for one in journals if not one.exists())
-    for journal in missing:
+    ended = []
+    for journal in journals:
         copy = place / JOURNALS / journal.name
-        if copy.is_file():  # else nothing had been said by then
+        if copy.is_file() and not journal.exists():
             _put(journal, copy.read_bytes())
+        if _size(journal) <= _size(copy):
+            ended.append(journal)
     # Also beside older ones: the newest of all tells what the restored ledger falls short of.
     there = Checkpoints(checkpoints)
     known = {name for name, _ in there.all()}
@@ -113,7 +117,11 @@ def bring_back(place: Path, keyring: Path, journals: Sequence[Path], checkpoints
         for name, note in Checkpoints(str(place / CHECKPOINTS)).all():
             if name not in known and (size := size_of(name)) is not None:
                 there.put(size, note)
-    return Back(found, missing)
+    return Back(found, tuple(ended))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _require_no_less(journal: Path, copy: Path) -> None:

@@ -45,8 +45,10 @@ def recall(connection: Connection, keyring: Keyring, home: Path, *, first: int, 
         connection.execute(text(load_sql(home, f"backup/{name}.sql")), since).rowcount
         for name in ("approvals_since", "pauses_since")
     )
+    for name in ("incidents_since", "reopened_since"):
+        connection.execute(text(load_sql(home, f"backup/{name}.sql")), since)
     closed = connection.execute(
-        text(load_sql(home, "backup/closed_at_the_portal.sql")), {**since, "most": MOST}
+        text(load_sql(home, "backup/closed_at_the_portal.sql")), {"most": MOST}
     ).rowcount
     held = []
     for slug in _campaigns(connection, home):

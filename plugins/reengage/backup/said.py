@@ -46,6 +46,7 @@ def hear_again(connection: Connection, settings: Settings, keyring: Keyring, *, 
         if one.suppression_id in lifted
     ])  # fmt: skip
     on_record = {one.what for one in refused}
+    on_record |= {suppressions.suppressing(one.suppression_id) for one in left_alone}
     on_record |= {suppressions.lifting(UUID(str(which))) for which in lifted}
     pay(connection, keyring, recorded=on_record)
     return new

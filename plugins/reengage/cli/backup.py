@@ -79,8 +79,6 @@ def restore(options: Namespace, home: Path) -> int:
     ring = places.keyring(home)
     journals = [places.journal(home), places.suppressions(home)]
     back = bring_back(keys, ring, journals, checkpoints_location(ring))
-    for journal in back.missing:
-        print(_missing(journal), file=sys.stderr)
     with _settings(home, ring) as settings:
         found = bring_store_back(
             settings, back.keyring, directory, traces=traces, note=_note, by=by
@@ -89,6 +87,8 @@ def restore(options: Namespace, home: Path) -> int:
         Console().print(f"{directory.name} was restored into this store already")
         return 0
     _tell(found)
+    for journal in back.ended:
+        print(_ended(journal, found), file=sys.stderr)
     return 0
 
 
@@ -159,18 +159,17 @@ def _of(home: Path, keyring: Path, store_url: str) -> Settings:
     )
 
 
-def _missing(journal: Path) -> str:
-    """What an operator must know who finds the journal elsewhere after all."""
-    since = (
-        "is known as far as the ledger's archive was signed"
-        if os.environ.get("REENGAGE_ARCHIVE")
-        else "is not known, since REENGAGE_ARCHIVE names no archive of the ledger"
+def _ended(journal: Path, found: Restored) -> str:
+    """What an operator must know whose journal was lost with the store."""
+    known = (
+        f"is known up to the ledger's entry {found.entries - 1}, where its archive ends"
+        if found.recovered
+        else "is not known, since no archive of the ledger goes on from it"
     )
     return (
-        f"the journal {journal} was not there, and begins as the last backup left it: what was said"
-        f" after that {since}; if the journal lies elsewhere, drop the database, mend"
-        " REENGAGE_JOURNAL and restore again, else record again what was said at the desk since,"
-        " which is harmless"
+        f"{journal.name} has nothing beyond the last backup. If something was said since and the"
+        f" file was lost, it {known}: find the file and restore again into an empty database, or"
+        " record again what was said at the desk, revocations with --at"
     )
 
 

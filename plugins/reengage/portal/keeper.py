@@ -31,7 +31,7 @@ from reengage.settings import Settings
 from reengage.sql import load_sql
 from reengage.suppressions import Suppression
 
-ACTOR = "portal"
+ACTOR = suppressions.PORTAL
 GUESSES_KEPT = timedelta(days=91)
 """Longer than any letter waits: an id that no letter has stays locked as long as one that has."""
 ADDRESS_YEARS = timedelta(days=6 * 366)
@@ -71,7 +71,6 @@ def tend(settings: Settings) -> Tended:
     with engine.begin() as connection:
         store.require_keyring(connection, keyring)
         incidents = open_incidents(connection, keyring, settings, practice)
-        pay(connection, keyring)  # what the journal told and nobody could record
     with engine.begin() as connection:
         expired = remove_expired(connection, settings.now())
         removed = _remove(connection, settings.home)
@@ -91,36 +90,27 @@ def open_incidents(
     found = connection.execute(
         text(load_sql(settings.home, "portal/incidents.sql")), {"most": MOST}
     ).all()
-    left_alone = {
-        row.incident_id: Suppression(
+    left_alone = [
+        Suppression(
             _said_id(row.letter_id, row.reported_at), "not_me", settings.now(),
             recipient=row.recipient, letter_id=row.letter_id, evidence=str(row.incident_id),
         )
         for row in found
         if row.kind == "not_me" and row.recipient is not None
-    }  # fmt: skip
-    suppressions.record(connection, settings.suppressions_path, list(left_alone.values()))
+    ]  # fmt: skip
+    suppressions.record(connection, settings.suppressions_path, left_alone)
     for row in found:
         _queue_notice(connection, keyring, practice, row.kind, row.incident_id)
     append(connection, keyring, [
         access(actor=ACTOR, action="recorded", of="incident", detail={
             "incident": str(row.incident_id), "kind": row.kind, "letter": str(row.letter_id),
             "patient": row.patient, "pseudonym_key": keyring.pseudonym_key_name,
-            **_of_suppression(left_alone.get(row.incident_id)),
         })
         for row in found
     ])  # fmt: skip
+    # And what the journal told and nobody could record.
+    pay(connection, keyring, told={suppressions.suppressing(x.suppression_id) for x in left_alone})
     return len(found)
-
-
-def _of_suppression(one: Suppression | None) -> dict[str, str | None]:
-    """What a restore makes it of again, where no journal has it any more (backup/said.py)."""
-    if one is None:
-        return {}
-    return {
-        "suppression": str(one.suppression_id), "recipient": one.recipient,
-        "at": one.at.isoformat(),
-    }  # fmt: skip
 
 
 def reopen(

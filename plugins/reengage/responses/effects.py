@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection, text
 
 from reengage import suppressions
 from reengage.keys import Keyring
 from reengage.ledger.append import append
+from reengage.ledger.owed import pay
 from reengage.ledger.records import Record, access
 from reengage.pipeline.superseding import last_record, supersede
 from reengage.pipeline.unknown import resolve
@@ -23,8 +23,7 @@ from reengage.responses.policy import Judged
 from reengage.settings import Settings
 from reengage.suppressions import Reason, Suppression
 
-ACTOR = "reengage_responses"
-"""Whom the ledger names for what follows from a message by itself."""
+ACTOR = suppressions.RESPONSES
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,19 @@ class Effects:
     ) -> None:
         """Do what the verdict asks for. Raises StoreError, LedgerError."""
         records: list[Record] = []
+        told = ""
         if verdict in ("hard", "soft"):
             assert judged is not None  # noqa: S101 - a bounce was judged
             if suppression := self._of_bounce(letter, judged):
-                records += self._suppress(suppression)
+                told = self._suppress(suppression)
         elif verdict == "complaint":
-            records += self._suppress(self._of_complaint(letter))
+            told = self._suppress(self._of_complaint(letter))
         if letter.state == "unknown":
             records.append(self._resolve(letter, kind, judged, signed))
         if verdict in ("hard", "soft") and judged is not None:
             self._return(letter, judged)
         append(self.connection, self.keyring, records)
+        pay(self.connection, self.keyring, told={told})
 
     def _of_bounce(self, letter: Returned, judged: Judged) -> Suppression | None:
         """At once for a dead address; for a passing trouble when there were enough of them."""
@@ -103,31 +104,12 @@ class Effects:
         ).scalar_one()
         return found
 
-    def _suppress(self, one: Suppression) -> list[Record]:
-        """One record where this message wrote it: the same news again, by another, is none.
-
-        Also where the journal had its line before: whoever died after that has recorded nothing.
+    def _suppress(self, one: Suppression) -> str:
+        """What names its record among those that the ledger is owed: one, whoever writes it. The
+        same news again, by another message, is none.
         """
         suppressions.record(self.connection, self.settings.suppressions_path, [one])
-        if not self._wrote(one):
-            return []
-        detail: dict[str, Any] = {
-            "suppression": str(one.suppression_id), "reason": one.reason, "letter":
-            str(one.letter_id), "evidence": one.evidence, "status": one.status,
-            "recipient": one.recipient, "patient": one.patient, "purpose": one.purpose,
-            "at": one.at.isoformat(),
-            "expires_at": one.expires_at.isoformat() if one.expires_at else None,
-            "pseudonym_key": self.keyring.pseudonym_key_name,
-        }  # fmt: skip
-        return [access(actor=ACTOR, action="suppressed", of="suppression", detail=detail)]
-
-    def _wrote(self, one: Suppression) -> bool:
-        """Whether the suppression rests on this message, which nobody has taken before."""
-        found = self.connection.execute(
-            text("SELECT evidence FROM suppression WHERE suppression_id = :id"),
-            {"id": one.suppression_id},
-        ).scalar_one()
-        return bool(found == self.item)
+        return suppressions.suppressing(one.suppression_id)
 
     def _resolve(self, letter: Returned, kind: str, judged: Judged | None, signed: bool) -> Record:
         """Whoever can name the letter has had it: it was sent. Never `refused` by itself."""

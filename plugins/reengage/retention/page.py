@@ -9,8 +9,8 @@ from reengage.retention.table import SIX_YEARS, TABLE, Kept, kept
 CLEANED = (
     "_xcom_archive", "asset_event", "callback", "celery_taskmeta", "celery_tasksetmeta",
     "connection_test_request", "dag", "dag_run", "dag_version", "deadline", "import_error", "job",
-    "partitioned_asset_key_log", "revoked_token", "task_instance", "task_instance_history",
-    "task_reschedule", "task_state_store", "trigger", "xcom",
+    "partitioned_asset_key_log", "revoked_token", "session", "task_instance",
+    "task_instance_history", "task_reschedule", "task_state_store", "trigger", "xcom",
 )  # fmt: skip
 """Tables of Airflow's that `airflow db clean` may empty after days: all that it knows but its audit
 log, which has its own term. It takes no tables that it is to leave."""
@@ -33,8 +33,8 @@ _TAIL = f"""
 Tasks have no way into Airflow's database, so whoever runs Airflow does this, weekly, on the \
 scheduler's machine (`docker compose exec scheduler bash`). Not younger than {_DAYS} days: the \
 audit's `reconcile` compares its tries with the ledger, and takes up to a day. Its audit log, \
-table `log`, stays six years: outside the practice's directory nothing else says who was given \
-which role, and by whom (SEC-05, SEC-19).
+table `log`, stays six years: who triggered, cleared or marked what (SEC-19). It does not say who \
+was given which role: that the practice's directory knows.
 
 ```
 TABLES={",".join(CLEANED)}
@@ -55,7 +55,8 @@ In containers and on Kubernetes the service `tidy` removes the files; `airflow d
 in the scheduler's container or pod.
 
 None of it holds anything of a patient, and none is the record of what was done with patients' \
-data: that is the ledger, which nothing removes.
+data: that is the ledger, which nothing removes. Airflow's database is in no backup of ours: dump \
+it as often as the audit log is worth ([how](../deploy/compose/README.md#backup-and-restore)).
 
 ## Backups
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SIX_YEARS = 6
-HELD_FOR_SIX_YEARS = ("SEC-19", "PRV-07", "PRV-25")
-"""Rules that hold a record for six years from when it was last in effect."""
+HELD_FOR_SIX_YEARS = ("SEC-19", "PRV-25")
+"""Rules that hold a record of ours for six years from when it was last in effect; PRV-07 holds the
+signed forms, which are the practice's.
+"""
 
 
 @dataclass(frozen=True)
@@ -175,13 +177,10 @@ TABLE: tuple[Kept, ...] = (
     Kept("airflow_rows", "Airflow's database: tries, XCom", Term("from when they ended", days=90),
          "`reconcile` compares tries with the ledger daily", ("SEC-10",),
          "whoever runs Airflow, see below"),
-    Kept("airflow_audit", "Airflow's audit log: who did what in it, and gave whom which role",
+    Kept("airflow_audit", "Airflow's audit log: who did what in it",
          Term("from when it was written", years=SIX_YEARS),
-         "the only record of accounts and roles outside the practice's directory",
-         ("SEC-05", "SEC-19"), "whoever runs Airflow, see below"),
-    Kept("forms", "signed authorizations", FOR_GOOD,
-         "they lie in the practice's record system, which keeps them six years from their last"
-         " effective day; of ours are the decisions that rest on them", ("PRV-07",), _NOBODY),
+         "who triggered, cleared or marked a task, which the ledger does not name", ("SEC-19",),
+         "whoever runs Airflow, see below"),
     Kept("exports", "accountings and other files of commands", Term("who asked for them has them"),
          "the practice's own records from then on: six years (PRV-25); the ledger that they are"
          " made of stays", (), "who ran the command"),

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 RETRYABLE = (RelayError, StoreError)
 """Errors that time may mend; any other needs a person, so a retry would only repeat it."""
 
-
 LOOK_AGAIN = timedelta(minutes=5)
 """How long a chunk that does not ask waits for the answer before it looks."""
 
@@ -57,19 +56,16 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         self.campaign = campaign
         self.told: str | None = None
         """Why it failed, in words that may be told to anybody (notifiers.py)."""
-        self.live = True
-        """Whether its run is one whose letters leave, as far as it is known."""
+        self.live = True  # letters leave; as far as is known
 
     def execute(self, context: Context) -> Any:
         """Open the run, call the room, record the step; gives what may be seen in the UI."""
         return self._corridor(context)
 
     def _corridor(self, context: Context) -> Any:
-        started = datetime.now(UTC)
+        started, note, result = datetime.now(UTC), "", None
         failure: AirflowException | None = None
-        note = ""
         trail: Trail | None = None
-        result: Any = None
         try:
             settings = read_settings()
             trail = self._begin(settings, context)
@@ -82,26 +78,22 @@ class RoomOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not follow
         except Exception as error:
             failure, note = AirflowException(place_of(error)), note_of(error)
         self._record_step(context, started, "failed" if failure else "success")
+        failed = failure is not None
+        metrics.after(self.campaign, self.task_id, started, result, failed=failed, live=self.live)
         if failure is None:
             self.log.info("%s of %s: %s", self.task_id, self.campaign, result)
             try:
-                shown = self.shown(result)
+                return self.shown(result)
             except ReengageError as error:  # a question that cannot be asked in this try
                 failure, note = _failure_of(error), note_of(error)
-                self._record_step(context, started, "failed")
-            else:
-                self._measure(started, result, failed=False)
-                return shown
-        self._measure(started, result, failed=True)
+            self._record_step(context, started, "failed")
+            metrics.after(self.campaign, self.task_id, started, None, failed=True)
         self.told = str(failure)
         self._record_failure(trail, str(failure))
         context["ti"].xcom_push(key=REASON_KEY, value=f"{self.task_id}: {failure}")
         context["ti"].xcom_push(key=NOTE_KEY, value=f"{self.task_id}: {note}")
         # Raised here, not in the handler: the original must not ride along as its context.
         raise failure
-
-    def _measure(self, started: datetime, result: Any, *, failed: bool) -> None:
-        metrics.after(self.campaign, self.task_id, started, result, failed=failed, live=self.live)
 
     def _begin(self, settings: Settings, context: Context) -> Trail | None:
         """Record that the try begins: without that, nothing does (LOG-12)."""

@@ -54,7 +54,8 @@ class Stage:
         patch("reengage.pipeline.approvals.may_answer", lambda _, by: by in self.approvers)
         patch("reengage.pipeline.approvals.turned_away", lambda _, *said: self.away.append(said))
         patch("reengage.pipeline.approvals.require_approved", lambda *_: None)
-        run = SimpleNamespace(settings=None, run_id="r", campaign=SimpleNamespace(slug="x"))
+        campaign = SimpleNamespace(slug="x")
+        run = SimpleNamespace(settings=None, run_id="r", campaign=campaign, mode="live")
         patch("reengage.pipeline.run.resume", lambda *_: run)
         self.steps: list[str] = []
         ended = self.steps.append

@@ -82,7 +82,7 @@ tutorial: .venv/.locked ## Follow docs/tutorial.md and docs/runbook.md on fresh 
 .PHONY: test-kubernetes
 test-kubernetes: .venv/.locked ## Render the official chart (CHART=dir, helm) with our values, check all manifests
 	@.venv/bin/uv pip install --quiet --target var/kubernetes --require-hashes -r requirements-kubernetes.txt
-	@REENGAGE_CHART="$(CHART)" PYTHONPATH=var/kubernetes $(PY) -m pytest -q -n0 tests/deploy/test_kubernetes.py
+	@REENGAGE_CHART="$(CHART)" PYTHONPATH=var/kubernetes $(PY) -m pytest -q -n0 tests/deploy/test_kubernetes*.py
 
 .PHONY: mutations
 mutations: .venv/.locked ## Delete each predicate of the extraction, one by one: the real gate must turn red

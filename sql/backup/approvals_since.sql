@@ -1,18 +1,14 @@
--- Decisions about what campaigns work by, as the ledger's newest entries have them: what was approved or
--- rejected after the backup that the store came back from.
--- Parameters: first (index of the first of these entries).
+-- Decisions about what campaigns work by that were made after the backup that the store came back from:
+-- what was approved or rejected.
+-- Parameters: first (index of the first entry that the backup did not have).
 INSERT INTO approval (subject, sha256, decision, decided_by, reason, run_id, decided_at)
-SELECT thing.key, thing.value, said.body ->> 'action', said.body ->> 'actor',
-    said.body #>> '{detail,reason}', CAST(said.body #>> '{detail,run}' AS uuid), said.at
+SELECT thing.key, thing.value, said.action, said.actor, said.detail ->> 'reason',
+    CAST(said.detail ->> 'run' AS uuid), said.recorded_at
 FROM (
-    SELECT index, CAST(convert_from(entry, 'UTF8') AS jsonb) -> 'body' AS body,
-        CAST(CAST(convert_from(entry, 'UTF8') AS jsonb) ->> 'recorded_at' AS timestamptz) AS at
-    FROM ledger_entry
-    WHERE kind = 'access' AND index >= :first
+    -- include: backup/parts/access_since.sql
 ) AS said
 CROSS JOIN LATERAL jsonb_each_text(
-    CASE jsonb_typeof(said.body #> '{detail,sha256}')
-        WHEN 'object' THEN said.body #> '{detail,sha256}' ELSE '{}' END
+    CASE jsonb_typeof(said.detail -> 'sha256') WHEN 'object' THEN said.detail -> 'sha256' ELSE '{}' END
 ) AS thing
-WHERE said.body ->> 'of' = 'approvals' AND said.body ->> 'action' IN ('approved', 'rejected')
+WHERE said.of = 'approvals' AND said.action IN ('approved', 'rejected')
 ORDER BY said.index, thing.key

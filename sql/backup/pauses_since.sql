@@ -1,13 +1,9 @@
 -- Campaigns that somebody paused or let go on after the backup that the store came back from.
 -- Parameters: first (index of the first entry that the backup did not have).
 INSERT INTO campaign_pause (campaign, paused, decided_by, reason, decided_at)
-SELECT substr(body ->> 'of', length('campaign/') + 1), body ->> 'action' = 'paused',
-    body ->> 'actor', body #>> '{detail,reason}', at
+SELECT substr(said.of, length('campaign/') + 1), action = 'paused', actor, detail ->> 'reason', recorded_at
 FROM (
-    SELECT index, CAST(convert_from(entry, 'UTF8') AS jsonb) -> 'body' AS body,
-        CAST(CAST(convert_from(entry, 'UTF8') AS jsonb) ->> 'recorded_at' AS timestamptz) AS at
-    FROM ledger_entry
-    WHERE kind = 'access' AND index >= :first
+    -- include: backup/parts/access_since.sql
 ) AS said
-WHERE body ->> 'of' LIKE 'campaign/%' AND body ->> 'action' IN ('paused', 'resumed')
+WHERE said.of LIKE 'campaign/%' AND action IN ('paused', 'resumed')
 ORDER BY index

@@ -1,16 +1,8 @@
--- What patients told us after the backup that the store came back from, as the ledger's newest entries
--- have it. An entry of an earlier version lacks the instant: where the journal had the same since the
--- backup, it is the journal's, else the entry's own, which is never earlier.
+-- What patients told us after the backup that the store came back from. A record of an earlier version
+-- lacks the instant: where the journal had the same since the backup, it is the journal's, else the
+-- record's own, which is never earlier.
 -- Parameters: first (index of the first entry that the backup did not have).
-WITH said AS (
-    SELECT index, entry -> 'body' AS body, entry #> '{body,detail}' AS detail,
-        CAST(entry ->> 'recorded_at' AS timestamptz) AS recorded_at
-    FROM (
-        SELECT index, CAST(convert_from(entry, 'UTF8') AS jsonb) AS entry
-        FROM ledger_entry WHERE kind = 'access' AND index >= :first
-    ) AS read
-),
-backed_up AS (
+WITH backed_up AS (
     SELECT coalesce(max(
         CAST(CAST(convert_from(entry, 'UTF8') AS jsonb) ->> 'recorded_at' AS timestamptz)
     ), '-infinity') AS at
@@ -26,15 +18,17 @@ known AS (
     UNION ALL
     SELECT kind, patient, value, at, received_at FROM preference
 )
-SELECT body ->> 'of' AS kind, detail ->> 'patient' AS patient, detail ->> 'scope' AS scope,
+SELECT said.of AS kind, detail ->> 'patient' AS patient, detail ->> 'scope' AS scope,
     detail ->> 'channel' AS channel, recorded_at AS received_at, 'patient' AS source,
     coalesce(CAST(detail ->> 'at' AS timestamptz), (
         SELECT max(k.at) FROM known k
-        WHERE k.kind = body ->> 'of' AND k.patient = detail ->> 'patient'
+        WHERE k.kind = said.of AND k.patient = detail ->> 'patient'
           AND k.scope IS NOT DISTINCT FROM detail ->> 'scope'
           AND k.received_at > (SELECT at FROM backed_up) AND k.received_at <= recorded_at
     ), recorded_at) AS at
-FROM said
-WHERE body ->> 'action' = 'recorded'
-  AND body ->> 'of' IN ('revocation', 'opt_out', 'restriction', 'language', 'address')
+FROM (
+    -- include: backup/parts/access_since.sql
+) AS said
+WHERE action = 'recorded'
+  AND said.of IN ('revocation', 'opt_out', 'restriction', 'language', 'address')
 ORDER BY index

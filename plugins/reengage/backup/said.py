@@ -39,7 +39,7 @@ def hear_again(connection: Connection, settings: Settings, keyring: Keyring, *, 
     new = refusals.record(connection, settings.journal_path, refused)
     left_alone = [Suppression(**row) for row in entries("suppressions_since")]  # type: ignore[arg-type]
     new += suppressions.record(connection, settings.suppressions_path, left_alone)
-    lifted = {row.pop("suppression_id"): row for row in entries("lifted_since")}
+    lifted = {row["suppression_id"]: row for row in entries("lifted_since")}
     new += suppressions.record(connection, settings.suppressions_path, [
         replace(one, **lifted[one.suppression_id])  # type: ignore[arg-type]
         for one in suppressions.listed(connection, settings.now())

@@ -70,7 +70,7 @@ def _without_waiting_for_the_disk(running: postgres.Postgres) -> None:
     """Half the time of the tests; waiting is for machines that lose their power."""
     engine = create_engine(running.url("postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        for name in ("fsync", "full_page_writes"):  # what is told of commits is looked at
             connection.execute(text(f"ALTER SYSTEM SET {name} = off"))
         connection.execute(text("SELECT pg_reload_conf()"))
     engine.dispose()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -87,8 +87,8 @@ def restore(options: Namespace, home: Path) -> int:
         Console().print(f"{directory.name} was restored into this store already")
         return 0
     _tell(found)
-    for journal in back.ended:
-        print(_ended(journal, found), file=sys.stderr)
+    if back.ended:
+        print(_ended(back.ended, found), file=sys.stderr)
     return 0
 
 
@@ -159,17 +159,17 @@ def _of(home: Path, keyring: Path, store_url: str) -> Settings:
     )
 
 
-def _ended(journal: Path, found: Restored) -> str:
-    """What an operator must know whose journal was lost with the store."""
+def _ended(journals: Sequence[Path], found: Restored) -> str:
+    """What an operator must know whose journals were lost with the store."""
     known = (
-        f"is known up to the ledger's entry {found.entries - 1}, where its archive ends"
+        f"up to the ledger's entry {found.entries - 1}, where its archive ends, and not beyond"
         if found.recovered
-        else "is not known, since no archive of the ledger goes on from it"
+        else "nowhere, since no archive of the ledger goes on from the backup"
     )
     return (
-        f"{journal.name} has nothing beyond the last backup. If something was said since and the"
-        f" file was lost, it {known}: find the file and restore again into an empty database, or"
-        " record again what was said at the desk, revocations with --at"
+        f"{' and '.join(one.name for one in journals)}: nothing beyond the last backup. What was"
+        f" said since, if a file was lost, is known {known}: find it and restore again into an"
+        " empty database, or record again what was said at the desk (revocations with --at)"
     )
 
 

@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
 WHAT ?= overhead
+# Airflow starts many processes: compile the package once, not in each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .venv/.locked: requirements.txt requirements-dev.txt requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 from daily import Practice
+from databases import Makes, create_database, drop_database, tests_server
 from openlineage_spec import Spec
-from reengage import store
-from reengage.embedded import postgres
+from reengage.embedded.certificates import Certificates
 from reengage.embedded.home import copy_home
+from reengage.embedded.postgres import Postgres
 from reengage.embedded.relay import RelayProcess
 from reengage.keys import ensure_keyring
 from reengage.settings import HOME
 from simulators.certificates import good
 from simulators.smtp import HostileRelay
-from sqlalchemy import create_engine, text
 from world import World
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -29,7 +28,6 @@ from xdist.scheduler import LoadScopeScheduling
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
-_NUMBERS = count()
 _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
 
 
@@ -58,54 +56,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Postgres]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL server of the tests' own."""
-    with postgres.running(tmp_path_factory.mktemp("pg") / "data") as running:
-        store.migrate(store.connect(running.url("store")), HOME)  # the template of every store
-        _without_waiting_for_the_disk(running)
+    with tests_server(tmp_path_factory.mktemp("pg")) as running:
         yield running
 
 
-def _without_waiting_for_the_disk(running: postgres.Postgres) -> None:
-    """Half the time of the tests; waiting is for machines that lose their power."""
-    engine = create_engine(running.url("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for name in ("fsync", "full_page_writes"):  # what is told of commits is looked at
-            connection.execute(text(f"ALTER SYSTEM SET {name} = off"))
-        connection.execute(text("SELECT pg_reload_conf()"))
-    engine.dispose()
-
-
 @pytest.fixture
-def database(server: postgres.Postgres) -> Callable[[str | None], str]:
-    """Makes an empty database, or one that is a copy of another; gives its URL.
-
-    Not dropped afterwards: what was just unlinked makes ext4 search for the next inode.
-    """
+def database(server: Postgres) -> Iterator[Makes]:
+    """Makes an empty database, or one that is a copy of another; gives its URL."""
+    made: list[str] = []
 
     def create(template: str | None = None) -> str:
-        name = f"t{next(_NUMBERS)}"
-        # As files, not block by block through the log: a quarter of the time.
-        copied = f"TEMPLATE {template or 'template1'} STRATEGY file_copy"
-        engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} {copied}"))
-        engine.dispose()
-        return server.url(name)
+        made.append(create_database(server, template or "template1"))
+        return made[-1]
 
-    return create
+    yield create
+    for url in made:
+        drop_database(server, url)
 
 
 @pytest.fixture
-def store_url(database: Callable[[str | None], str]) -> str:
+def store_url(database: Makes) -> str:
     """A store of the newest schema, empty."""
     return database("store")
 
 
+@pytest.fixture(scope="session")
+def empty_world(server: Postgres) -> str:
+    """The template of every `world`."""
+    with World.create(create_database(server, name="empty_world")):
+        return "empty_world"
+
+
 @pytest.fixture
-def world(database: Callable[[str | None], str]) -> Iterator[World]:
+def world(database: Makes, empty_world: str) -> Iterator[World]:
     """A warehouse whose contract views are tables, to be filled patient by patient."""
-    with World.create(database(None)) as made:
+    with World.opened(database(empty_world)) as made:
         yield made
 
 
@@ -115,10 +102,17 @@ def home(tmp_path: Path) -> Path:
     return copy_home(HOME, tmp_path / "home")
 
 
+@pytest.fixture(scope="session")
+def relay_certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """What relays of the tests show, and whom to trust: the same for all, so that the sender's
+    context is made once, which takes longer than TLS."""
+    return good(tmp_path_factory.mktemp("relays") / "certificates")
+
+
 @pytest.fixture
-def hostile(tmp_path: Path) -> Iterator[HostileRelay]:
+def hostile(relay_certificates: Certificates) -> Iterator[HostileRelay]:
     """A relay that does what its script says and remembers what it took."""
-    with HostileRelay(good(tmp_path / "certificates")) as relay:
+    with HostileRelay(relay_certificates) as relay:
         yield relay
 
 

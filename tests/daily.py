@@ -9,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from databases import create_database
 from keyrings import set_key
 from reengage import store
 from reengage.campaigns import load_campaign
@@ -28,7 +29,7 @@ from reengage.pipeline.settle import settle, shred
 from reengage.practice import load_practice
 from reengage.settings import HOME, Settings
 from simulators.smtp import HostileRelay
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from world import NOW, World
 
 
@@ -124,22 +125,14 @@ class Practice:
 
     def rows(self, statement: str, **parameters: object) -> list[dict[str, object]]:
         """What the store answers."""
-        engine = create_engine(self.settings.store_url)
-        try:
-            with engine.connect() as connection:
-                return [
-                    dict(row) for row in connection.execute(text(statement), parameters).mappings()
-                ]
-        finally:
-            engine.dispose()
+        with store.connect(self.settings.store_url).connect() as connection:
+            return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
 
     def spoil(self, *statements: str) -> None:
         """Change the store as its owner could."""
-        engine = create_engine(self.settings.store_url)
-        with engine.begin() as connection:
+        with store.connect(self.settings.store_url).begin() as connection:
             for statement in statements:
                 connection.execute(text(statement))
-        engine.dispose()
 
     def states(self) -> dict[str, int]:
         """Letters by state, all runs."""
@@ -180,11 +173,8 @@ def approve_all(settings: Settings, campaign: str) -> None:
 def dry_practice(server: postgres.Postgres, directory: Path) -> Iterator[Practice]:
     """A practice for many tests of a module: no relay, dry runs only, which know of no other."""
     names = [f"dry_{part}_{uuid4().hex[:12]}" for part in ("world", "store")]
-    engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for name, template in zip(names, ("template1", "store"), strict=True):
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    engine.dispose()
+    for name, template in zip(names, ("template1", "store"), strict=True):
+        create_database(server, template, name)
     ensure_keyring(directory / "keyring")
     with World.create(server.url(names[0])) as world:
         settings = Settings(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from databases import create_database
 from reengage.embedded import postgres
 from reengage.keys import Keyring, ensure_keyring
 from reengage.ledger.append import append
@@ -77,10 +78,7 @@ class Books:
 def ledger(server: postgres.Postgres, directory: Path) -> Iterator[Books]:
     """An empty ledger with keys of its own."""
     name = f"ledger_{uuid4().hex[:12]}"
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE store"))
-    admin.dispose()
+    create_database(server, "store", name)
     engine = create_engine(server.url(name), poolclass=NullPool)
     yield Books(server.url(name), engine, ensure_keyring(directory / "keyring"))
     engine.dispose()

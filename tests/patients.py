@@ -29,6 +29,7 @@ from typing import Any
 
 import httpx
 from daily import Practice
+from databases import create_database
 from reengage.embedded.certificates import Certificates, issue
 from reengage.embedded.home import copy_home
 from reengage.embedded.postgres import Postgres, ensure_member
@@ -189,7 +190,7 @@ def open_portal(
     home = _home(directory / "home", more)
     names = [f"portal_{part}_{os.getpid()}_{next(_DATABASES)}" for part in ("world", "store")]
     for name, template in zip(names, ("template1", "store"), strict=True):
-        _create(server, f"{name} TEMPLATE {template}")
+        create_database(server, template, name)
     ensure_member(server, ROLE, "reengage_portal")
     with (
         World.create(server.url(names[0])) as world,
@@ -287,13 +288,6 @@ def _process(
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-
-
-def _create(server: Postgres, what: str) -> None:
-    engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {what}"))
-    engine.dispose()
 
 
 def confirmation(content: bytes) -> str:

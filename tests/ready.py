@@ -8,13 +8,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from email import message_from_bytes
 from pathlib import Path
 from uuid import UUID
 
 import rooms
 from daily import Practice
+from databases import create_database
 from reengage.embedded.certificates import Certificates
 from reengage.embedded.postgres import Postgres
 from reengage.pipeline import restored
@@ -38,17 +39,14 @@ class Ready:
     """Patients p0 to p4; a live and a dry run with all letters checked, a dry one just planned."""
 
     practice: Practice
-    server: Postgres
     certificates: Certificates
     live: UUID
     dry: UUID
     planned: UUID
-    copies: int = field(default=0, init=False)
 
-    def copy(self, url: str, trust: Path, directory: Path) -> Practice:
-        """The practice with store, keys and rehearsal of its own, and the relay at `url`."""
+    def copy(self, store_url: str, url: str, trust: Path, directory: Path) -> Practice:
+        """The practice with this copy of its store, own keys and rehearsal, a relay at `url`."""
         shutil.copytree(self.practice.settings.keyring, directory / "keys")
-        store_url = self._copy_of("ready_store")
         move_in(store_url)
         settings = replace(
             self.practice.settings,
@@ -60,26 +58,12 @@ class Ready:
         )
         return replace(self.practice, settings=settings)
 
-    @contextmanager
-    def own_world(self, practice: Practice) -> Iterator[Practice]:
-        """The same with a warehouse of its own, to be changed."""
-        url = self._copy_of("ready_untouched")
-        world = World(url, create_engine(url))
-        yield Practice(world, replace(practice.settings, warehouse_url=url))
-        world.engine.dispose()
-
-    def _copy_of(self, template: str) -> str:
-        self.copies += 1
-        name = f"ready{self.copies}"
-        _create(self.server, f"{name} TEMPLATE {template}")
-        return self.server.url(name)
-
 
 @contextmanager
 def composed(server: Postgres, base: Path) -> Iterator[Ready]:
     rooms.warm_up()
-    _create(server, "ready_world")
-    _create(server, "ready_store TEMPLATE store")
+    create_database(server, name="ready_world")
+    create_database(server, "store", "ready_store")
     with (
         World.create(server.url("ready_world")) as world,
         HostileRelay(good(base / "certificates")) as relay,
@@ -95,8 +79,8 @@ def composed(server: Postgres, base: Path) -> Iterator[Ready]:
         plan(planned)
         world.engine.dispose()
         _end_sessions(server, "ready_world")
-        _create(server, "ready_untouched TEMPLATE ready_world")
-        yield Ready(practice, server, relay.certificates, live.run_id, dry.run_id, planned.run_id)
+        create_database(server, "ready_world", "ready_untouched")
+        yield Ready(practice, relay.certificates, live.run_id, dry.run_id, planned.run_id)
 
 
 def move_in(url: str) -> None:
@@ -148,13 +132,6 @@ def opt_out(run: Run, key: str) -> None:
             ),
             {"p": run.pseudonym(key)},
         )
-
-
-def _create(server: Postgres, what: str) -> None:
-    engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {what}"))
-    engine.dispose()
 
 
 def _end_sessions(server: Postgres, database: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from databases import Makes
 from reengage import checks
 from reengage.errors import ConfigurationError, GateError
 from reengage.settings import HOME
@@ -308,7 +309,7 @@ def test_a_warning_does_not_stop_and_a_green_suite_passes() -> None:
 
 
 @pytest.fixture
-def session(database: Callable[[str | None], str]) -> Iterator[checks.WarehouseSession]:
+def session(database: Makes) -> Iterator[checks.WarehouseSession]:
     with checks.warehouse_session(database(None)) as opened:
         opened.connection.execute(text("CREATE TEMPORARY TABLE seen (name text, alive boolean)"))
         opened.connection.execute(text("INSERT INTO seen VALUES ('canary', true)"))

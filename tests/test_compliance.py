@@ -6,20 +6,24 @@ import re
 from pathlib import Path
 
 import pytest
-from reengage.cli.citations import cited_in, citing_tests, read_citations
+from reengage.cli.citations import Citations, cited_in, citing_tests, read_citations
 from reengage.cli.compliance import Rules, compliance_markdown, load_rules
 from reengage.errors import ConfigurationError
 from reengage.settings import HOME
 from reengage.yamlfile import FileError
 
 RULES = load_rules(HOME)
-CITED = read_citations(HOME)
 FOLDERS = ("plugins", "dags", "sql", "campaigns", "templates", "tests", "docs", "bench")
 TEXTS = sorted(
     path
     for path in [*HOME.glob("*"), *(p for one in FOLDERS for p in (HOME / one).rglob("*"))]
     if path.suffix in {".py", ".sql", ".yaml", ".md", ".txt", ".mjml"} and path.is_file()
 )
+
+
+@pytest.fixture(scope="module")
+def cited() -> Citations:
+    return read_citations(HOME)
 
 
 def rule(number: int, family: str = "PRV") -> str:
@@ -48,22 +52,22 @@ def test_every_id_that_is_cited_anywhere_is_a_rule() -> None:
     assert mistyped == {}
 
 
-def test_every_expectation_holds_rules_that_are_held() -> None:
+def test_every_expectation_holds_rules_that_are_held(cited: Citations) -> None:
     status = {
         one: RULES.rules[one].status if one in RULES.rules else "unknown"
-        for one in CITED.expectations
+        for one in cited.expectations
     }
     assert {one: state for one, state in status.items() if state != "held"} == {}
 
 
-def test_what_is_called_held_stands_in_code_or_a_suite() -> None:
+def test_what_is_called_held_stands_in_code_or_a_suite(cited: Citations) -> None:
     held = {one for one, told in RULES.rules.items() if told.status == "held"}
-    assert sorted(held - set(CITED.code) - set(CITED.expectations)) == []
+    assert sorted(held - set(cited.code) - set(cited.expectations)) == []
 
 
-def test_what_is_called_held_has_a_test() -> None:
+def test_what_is_called_held_has_a_test(cited: Citations) -> None:
     held = {one for one, told in RULES.rules.items() if told.status == "held"}
-    assert sorted(held - set(CITED.tests)) == []
+    assert sorted(held - set(cited.tests)) == []
 
 
 def test_no_family_has_a_gap() -> None:

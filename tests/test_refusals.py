@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import pytest
 from backup import backed_up, restored
+from databases import Makes, create_database
 from reengage import journal as journals
 from reengage import refusals
 from reengage.embedded.postgres import Postgres
@@ -41,9 +42,7 @@ OTHERS = [
 @pytest.fixture(scope="module")
 def engine(server: Postgres) -> Engine:
     name = f"refusals_{uuid4().hex[:12]}"
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE store"))
+    create_database(server, "store", name)
     return create_engine(server.url(name), poolclass=NullPool)
 
 
@@ -352,7 +351,7 @@ def test_one_at_a_time_moves_the_mark(store: Connection, engine: Engine, journal
 
 
 def test_two_stores_may_share_a_journal(
-    store: Connection, server: Postgres, journal: Path, database: Callable[[str | None], str]
+    store: Connection, server: Postgres, journal: Path, database: Makes
 ) -> None:
     """As while one is restored beside the other: neither cuts into the other's lines."""
     other = create_engine(database("store"), poolclass=NullPool)

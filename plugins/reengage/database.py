@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from ipaddress import ip_address
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
@@ -29,14 +30,22 @@ def engine(
                 url, hide_parameters=True, pool_size=connections, max_overflow=0,
                 pool_pre_ping=True, pool_timeout=30, connect_args=connect_args,
             )  # fmt: skip
-        return create_engine(
-            url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args
-        )
+        return _opened_per_use(url, tuple(connect_args.items()))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
         raise ConfigurationError(  # not the URL itself: it may hold a password
             f"setting {setting} names no database that can be used ({type(error).__name__});"
             " write it like postgresql+psycopg://role@host/database"
         ) from None
+
+
+@lru_cache(maxsize=16)
+def _opened_per_use(url: str, connect_args: tuple[tuple[str, str], ...]) -> Engine:
+    """The process's one engine for this: a new one first asks the server five things about itself,
+    and writes each statement anew.
+    """
+    return create_engine(
+        url, hide_parameters=True, poolclass=NullPool, connect_args=dict(connect_args)
+    )
 
 
 def _require_verified_tls(url: URL, setting: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from databases import create_database
 from openlineage.client.uuid import generate_static_uuid
 from reengage import store
 from reengage.audit.airflow_api import AirflowApi, Attempt
@@ -22,7 +23,7 @@ from reengage.lineage import events
 from reengage.lineage.events import EventType, TaskRun
 from reengage.settings import HOME, Settings
 from simulators.airflow import FakeAirflow, answering
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
 T0 = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 """When what a test plays begins; the ledger of a test begins an hour before."""
@@ -134,10 +135,7 @@ def told_id(dag: str, task: str, number: int, at: datetime, map_index: int) -> U
 def engine(server: postgres.Postgres) -> Iterator[Engine]:
     """A store for the tests of a module; each looks at what was appended since it began."""
     name = f"audit_{uuid4().hex[:12]}"
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE store"))
-    admin.dispose()
+    create_database(server, "store", name)
     engine = store.connect(server.url(name))
     yield engine
     engine.dispose()

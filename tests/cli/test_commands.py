@@ -7,12 +7,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 from daily import Practice
+from databases import Makes
 from reengage.cli import commands, generated
 from reengage.cli.main import main, parser
 from reengage.settings import HOME
@@ -135,7 +135,7 @@ def test_a_store_that_does_not_answer_is_told_without_its_password(
 
 def test_a_store_that_was_never_migrated_is_told(
     here: Path,
-    database: Callable[[str | None], str],
+    database: Makes,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -332,7 +332,7 @@ def test_a_campaign_that_is_none_is_told_before_anything_starts(
 
 def test_the_views_that_are_printed_are_those_of_the_contract(
     here: Path,
-    database: Callable[[str | None], str],
+    database: Makes,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -23,8 +23,6 @@ from sqlalchemy import Connection, Engine, text
 
 COLUMNS = "index, kind, subject, leaf, entry"
 DAY = date(2025, 6, 2)
-Copy = Callable[[str], str]
-"""Makes a copy of a database; gives its URL."""
 RUN = "11111111-1111-4111-8111-111111111111"
 OPEN_RUN = "22222222-2222-4222-8222-222222222222"
 

@@ -13,7 +13,9 @@ from shutil import copytree
 
 import pytest
 from attacks import ATTACKS, Attack, Hand
-from made import Copy, Ledger, said_again, two_days
+from databases import create_database
+from made import Ledger, said_again, two_days
+from reengage.embedded.postgres import Postgres
 from reengage.ledger.checkpoints import Checkpoints
 from reengage.ledger.verify import verify
 from sqlalchemy import text
@@ -32,10 +34,12 @@ UNDONE = (
 
 @pytest.fixture(scope="module")
 def attacked(
-    copy_of: Copy, tmp_path_factory: pytest.TempPathFactory
+    server: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Ledger, dict, str]]:
     """A ledger of two days, the head that it had after the first, and its database back then."""
-    made = Ledger.create(copy_of("store"), tmp_path_factory.mktemp("attacked") / "keys")
+    made = Ledger.create(
+        create_database(server, "store"), tmp_path_factory.mktemp("attacked") / "keys"
+    )
     kept: dict = {}
 
     def remember() -> None:
@@ -43,7 +47,7 @@ def attacked(
             head = text("SELECT size, peaks, recorded_at, mac FROM ledger_head")
             kept.update(connection.execute(head).mappings().one())
         made.engine.dispose()
-        kept["yesterday"] = copy_of(made.engine.url.database)
+        kept["yesterday"] = create_database(server, str(made.engine.url.database))
 
     two_days(made, after_first=remember)
     yield made, kept, kept.pop("yesterday")

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from io import StringIO
 
 import pytest
+from databases import create_database
 from following import Many
 from reengage import outcome_report
 from reengage.embedded.postgres import Postgres
@@ -25,10 +26,7 @@ DAYS = [BEGUN + timedelta(days=n) for n in (20, 61, 62, 95, 125, 160, 215, 250)]
 @pytest.fixture(scope="module")
 def full(server: Postgres) -> Iterator[Many]:
     """Two months, reported on on each of the days; only looked at."""
-    engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("CREATE DATABASE published TEMPLATE store"))
-    engine.dispose()
+    create_database(server, "store", "published")
     made = Many.put(server.url("published"), {"write": 1500, "holdout": 1100})
     for day in DAYS:
         made.publish(day)

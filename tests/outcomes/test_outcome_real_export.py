@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from daily import Practice
+from databases import create_database
 from following import enrolled, observed
 from reengage.embedded.postgres import Postgres
 from reengage.keys import open_keyring
@@ -31,7 +32,7 @@ from reengage.sources import loading
 from reengage.sources import synthea as source
 from simulators.certificates import good
 from simulators.smtp import HostileRelay
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 from world import World
 
 pytestmark = pytest.mark.long
@@ -141,11 +142,8 @@ def export(synthea: Path) -> Export:
 @pytest.fixture(scope="module")
 def year(server: Postgres, synthea: Path, export: Export, tmp_path_factory: Any) -> Iterator[Year]:
     base = tmp_path_factory.mktemp("year")
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE year_warehouse"))
-        connection.execute(text("CREATE DATABASE year_store TEMPLATE store"))
-    admin.dispose()
+    create_database(server, name="year_warehouse")
+    create_database(server, "store", "year_store")
     engine = create_engine(server.url("year_warehouse"))
     loading.load(engine, source.SOURCE, synthea)
     with HostileRelay(good(base / "certificates")) as relay:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from correspondents import Correspondents
 from daily import Practice
+from databases import Makes
 from ready import Ready, composed
 from reengage.embedded.postgres import Postgres
 from sealed import House
 from simulators.smtp import HostileRelay
+from world import World
 
 
 @pytest.fixture(scope="session")
@@ -30,16 +32,16 @@ def relay(ready: Ready) -> Iterator[HostileRelay]:
 
 
 @pytest.fixture
-def ready_practice(ready: Ready, relay: HostileRelay, tmp_path: Path) -> Practice:
+def ready_practice(ready: Ready, database: Makes, relay: HostileRelay, tmp_path: Path) -> Practice:
     """The ready practice with a store of its own."""
-    return ready.copy(relay.url, relay.certificates.ca, tmp_path)
+    return ready.copy(database("ready_store"), relay.url, relay.certificates.ca, tmp_path)
 
 
 @pytest.fixture
-def changing_practice(ready: Ready, ready_practice: Practice) -> Iterator[Practice]:
+def changing_practice(database: Makes, ready_practice: Practice) -> Iterator[Practice]:
     """The same with a warehouse of its own, in which something changes before the letters go."""
-    with ready.own_world(ready_practice) as practice:
-        yield practice
+    with World.opened(url := database("ready_untouched")) as world:
+        yield Practice(world, replace(ready_practice.settings, warehouse_url=url))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from daily import Practice
+from databases import Makes
 from ready import CAMPAIGN, CHUNK, LETTERS, Ready, run_of, taken
 from reengage.embedded.processes import wait_until
 from reengage.embedded.relay import RelayProcess
@@ -161,11 +162,12 @@ def test_the_embedded_relays_maildir_holds_no_letter_twice_after_a_kill(
     nth: int,
     unknown: int,
     ready: Ready,
+    database: Makes,
     tmp_path: Path,
     relay_process: RelayProcess,
 ) -> None:
     before = set(_in(relay_process._maildir))
-    practice = ready.copy(relay_process.url, relay_process.ca, tmp_path)
+    practice = ready.copy(database("ready_store"), relay_process.url, relay_process.ca, tmp_path)
     run = run_of(practice, ready.live)
     kill_when(practice, "send", run, reached, moment, nth)
     send(run, CHUNK)

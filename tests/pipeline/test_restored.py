@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from daily import Practice
+from databases import Makes
 from ready import CAMPAIGN, CHUNK, LETTERS, Ready, run_of, states, taken
 from reengage.errors import LedgerError, StoreError
 from reengage.ledger import records
@@ -24,12 +25,11 @@ Backup = Callable[[Practice], Practice]
 
 
 @pytest.fixture
-def backed_up(ready: Ready) -> Backup:
+def backed_up(database: Makes) -> Backup:
     """The practice as it will be when a backup of now is restored."""
 
     def taken_now(practice: Practice) -> Practice:
-        database = make_url(practice.settings.store_url).database
-        url = ready._copy_of(str(database))
+        url = database(make_url(practice.settings.store_url).database)
         return replace(practice, settings=replace(practice.settings, store_url=url))
 
     return taken_now

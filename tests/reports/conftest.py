@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from daily import Practice
+from databases import create_database
 from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from reengage import roles
@@ -23,7 +24,7 @@ from reengage.reports.auth import Visitor
 from reengage.settings import HOME
 from simulators.certificates import good
 from simulators.smtp import HostileRelay
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine
 from world import World
 
 PATIENTS = 40
@@ -96,7 +97,8 @@ def reports(
 ) -> Iterator[Reports]:
     """Three patients have no authorization, all others were written to."""
     base = tmp_path_factory.mktemp("reports")
-    _create(server, "reports_world", "reports_store TEMPLATE store")
+    create_database(server, name="reports_world")
+    create_database(server, "store", "reports_store")
     with (
         World.create(server.url("reports_world")) as world,
         HostileRelay(good(base / "certificates")) as relay,
@@ -153,14 +155,6 @@ def make_unknown(reports: Reports) -> UUID:
         "DELETE FROM run_report",
     )
     return letter
-
-
-def _create(server: Postgres, *databases: str) -> None:
-    engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for name in databases:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
 
 
 @pytest.fixture

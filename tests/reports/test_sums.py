@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 import pytest
 from daily import Practice
+from databases import create_database
 from fastapi.testclient import TestClient
 from reengage.cli.main import main
 from reengage.embedded.postgres import Postgres
@@ -26,7 +27,7 @@ from simulators.certificates import good
 from simulators.smtp import HostileRelay
 from world import NOW, World
 
-from reports.conftest import CAMPAIGN, DAG, Reports, _create, by_header, cells, use
+from reports.conftest import CAMPAIGN, DAG, Reports, by_header, cells, use
 
 TITLE = "Health education"
 DAYS = {"2025-06-02": "manual__monday", "2025-06-03": "manual__tuesday"}
@@ -50,7 +51,8 @@ KINDS = "SELECT kind, count(*) AS n FROM ledger_entry GROUP BY 1"
 def two_days(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reports]:
     """A practice of two days, some without a form or a sound birth date, letters of every fate."""
     base = tmp_path_factory.mktemp("sums")
-    _create(server, "sums_world", "sums_store TEMPLATE store")
+    create_database(server, name="sums_world")
+    create_database(server, "store", "sums_store")
     with (
         pytest.MonkeyPatch.context() as patch,
         World.create(server.url("sums_world")) as world,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import pytest
 from daily import Practice
+from databases import Makes, create_database
 from mailed import Mailed
 from notices import Sent
 from ready import move_in
@@ -19,19 +19,17 @@ from reengage.practice import load_practice
 from reengage.settings import HOME
 from simulators.certificates import good
 from simulators.smtp import DROP, HostileRelay
-from sqlalchemy import create_engine, text
 from world import World
 
 LETTERS = 4
-_COPIES = count()
 
 
 @pytest.fixture(scope="session")
 def template(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailed]:
     """What each test gets a copy of."""
     base = tmp_path_factory.mktemp("mailed")
-    _create(server, "mailed_world")
-    _create(server, "mailed_store TEMPLATE store")
+    create_database(server, name="mailed_world")
+    create_database(server, "store", "mailed_store")
     certificates = good(base / "certificates")
     with (
         World.create(server.url("mailed_world")) as world,
@@ -56,15 +54,11 @@ def template(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def mailed(template: Mailed, server: Postgres, tmp_path: Path) -> Mailed:
+def mailed(template: Mailed, database: Makes, tmp_path: Path) -> Mailed:
     """The practice with a store and keys of its own."""
-    name = f"mailed{next(_COPIES)}"
-    _create(server, f"{name} TEMPLATE mailed_store")
-    move_in(server.url(name))
+    move_in(url := database("mailed_store"))
     shutil.copytree(template.practice.settings.keyring, tmp_path / "keys")
-    settings = replace(
-        template.practice.settings, store_url=server.url(name), keyring=tmp_path / "keys"
-    )
+    settings = replace(template.practice.settings, store_url=url, keyring=tmp_path / "keys")
     return Mailed(replace(template.practice, settings=settings), template.letters)
 
 
@@ -77,10 +71,3 @@ def bounce_domain(home: Path) -> Path:
     path.write_text(content, encoding="utf-8")
     load_practice(path)
     return home
-
-
-def _create(server: Postgres, what: str) -> None:
-    engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {what}"))
-    engine.dispose()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import Makes, create_database
 from export import SmallExport
 from reengage.embedded.postgres import Postgres
 from reengage.sources import loading, synthea
-from sqlalchemy import Engine, create_engine, text
-
-Makes = Callable[[str | None], str]
+from sqlalchemy import Engine, create_engine
 
 
 @pytest.fixture
@@ -39,10 +38,7 @@ def loaded(engine: Engine, export: SmallExport) -> Engine:
 @pytest.fixture(scope="session")
 def kept(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A loaded warehouse that no test can change: what it loads is at fault."""
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE kept"))
-    admin.dispose()
+    create_database(server, name="kept")
     made = create_engine(server.url("kept"))
     loading.load(made, synthea.SOURCE, SmallExport.write(tmp_path_factory.mktemp("kept")).directory)
     yield made

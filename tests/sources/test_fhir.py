@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from databases import create_database
 from fhir_cases import CASES, Row
 from fhir_export import (
     FhirExport,
@@ -132,10 +133,7 @@ def decided(key: str) -> list[Resource]:
 @pytest.fixture(scope="module")
 def held(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A warehouse that holds all cases at once."""
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE held_fhir"))
-    admin.dispose()
+    create_database(server, name="held_fhir")
     export = FhirExport(tmp_path_factory.mktemp("fhir"))
     export.add(location("clinic"), location("secret", meta=label("HIV")), patient("other"))
     for number, (_, resources, _, _) in enumerate(CASES):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import create_database
 from export import contents
 from fhir_export import (
     SIGNED,
@@ -250,10 +251,7 @@ def test_another_dress_of_the_files_gives_the_same_rows(export: FhirExport) -> N
 @pytest.fixture(scope="module")
 def engine(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A warehouse that holds a sound export of one patient, `p0`."""
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE kept_fhir"))
-    admin.dispose()
+    create_database(server, name="kept_fhir")
     made = create_engine(server.url("kept_fhir"))
     load(made, SOURCE, practice(tmp_path_factory.mktemp("sound"), 1).directory)
     yield made

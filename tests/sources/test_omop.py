@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from databases import create_database
 from export import SmallExport, contents
 from omop_export import OmopExport, Rows, drug, person, visit
 from reengage import warehouse
@@ -25,10 +26,7 @@ def omop_export(tmp_path: Path) -> OmopExport:
 @pytest.fixture(scope="module")
 def held(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """One warehouse for the module: each load replaces the last."""
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE omop_held"))
-    admin.dispose()
+    create_database(server, name="omop_held")
     made = create_engine(server.url("omop_held"))
     loading.load(made, omop.SOURCE, OmopExport.write(tmp_path_factory.mktemp("omop")).directory)
     yield made

@@ -14,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from databases import create_database
 from questions import CAMPAIGNS, ask, candidates, cohort, keys
 from reengage import warehouse
 from reengage.contract import load_contract
@@ -132,10 +133,7 @@ def export(synthea: Path) -> Export:
 @pytest.fixture(scope="module")
 def connection(server: Postgres, synthea: Path) -> Iterator[Connection]:
     """The loaded export, as the campaigns may read it."""
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as administrator:
-        administrator.execute(text("CREATE DATABASE real_export"))
-    admin.dispose()
+    create_database(server, name="real_export")
     engine = create_engine(server.url("real_export"))
     report = loading.load(engine, source.SOURCE, synthea)
     engine.dispose()

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from databases import create_database
 from questions import CAMPAIGNS, ask, candidates, cohort, keys
 from reengage import warehouse
 from reengage.contract import load_contract
@@ -21,7 +22,7 @@ from reengage.embedded.postgres import Postgres
 from reengage.settings import HOME
 from reengage.sources import loading
 from reengage.sources.detect import source_of
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine
 
 DAYS = [
     date(2009, 9, 13),  # the day before a patient dies
@@ -123,10 +124,7 @@ def tables(omop: Path) -> Tables:
 @pytest.fixture(scope="module")
 def connection(server: Postgres, omop: Path) -> Iterator[Connection]:
     """The loaded tables, as the campaigns may read them."""
-    admin = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as administrator:
-        administrator.execute(text("CREATE DATABASE real_omop"))
-    admin.dispose()
+    create_database(server, name="real_omop")
     engine = create_engine(server.url("real_omop"))
     report = loading.load(engine, source_of(omop), omop)
     engine.dispose()

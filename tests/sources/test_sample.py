@@ -7,12 +7,12 @@ import hashlib
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from databases import Makes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from questions import ask
@@ -138,7 +138,7 @@ FROM seen CROSS JOIN signing CROSS JOIN forms WHERE forms.n > 0
 
 @pytest.mark.parametrize("patients", [1, 3, 5000])
 def test_a_practice_of_any_size_loads_and_keeps_the_contract(
-    tmp_path: Path, database: Callable[[str | None], str], patients: int
+    tmp_path: Path, database: Makes, patients: int
 ) -> None:
     engine = create_engine(database(None))
     try:

@@ -125,7 +125,6 @@ def environment(layout: Layout, database_url: str, port: int) -> dict[str, str]:
         # It plays the day it is told to: no run of the wall clock's schedule beside it.
         "SCHEDULER__USE_JOB_SCHEDULE": False,
         "DAG_PROCESSOR__REFRESH_INTERVAL": 30,
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 10,
         **_lineage(layout),
     }
     return {

@@ -46,7 +46,9 @@ _PRACTICE = frozenset({*Practice.model_fields, "phone_link"})
 _COMPUTES = (nodes.Filter, nodes.Test, nodes.Call, nodes.ScopedEvalContextModifier)
 _INCLUDE = re.compile(r"""<mj-include\b[^>]*?\bpath\s*=\s*["']([^"']+)""")
 # Shown before the letter is opened, or given to whoever serves the link.
-_EXPOSED = re.compile(r'<mj-(?:preview|title)>(.*?)</mj-|[\w-]+\s*=\s*"([^"]*)"', re.DOTALL)
+_EXPOSED = re.compile(
+    r'<mj-(?:preview|title)>(.*?)</mj-|(?<![\w-])[\w-]+\s*=\s*"([^"]*)"', re.DOTALL
+)
 _PARSER = jinja2.Environment(autoescape=True)
 
 

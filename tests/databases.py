@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from reengage import store
 from reengage.embedded import postgres
 from reengage.embedded.postgres import Postgres
 from reengage.settings import HOME
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 Makes = Callable[[str | None], str]
 """Makes an empty database, or one that is a copy of another; gives its URL."""
@@ -61,6 +62,11 @@ def drop_database(server: Postgres, url: str) -> None:
 
 
 def _tell(server: Postgres, statement: str) -> None:
-    engine = store.connect(server.url("postgres")).execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    with _kept(server.url("postgres")).connect() as connection:
         connection.execute(text(statement))
+
+
+@cache
+def _kept(url: str) -> Engine:
+    engine = store.connect(url, connections=1)
+    return engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -92,6 +92,8 @@ def _code_files(home: Path) -> list[Path]:
 
 def citing_tests(source: str) -> dict[str, list[str]]:
     """Rule -> the tests of this file that cite it, in their order; none for the file as a whole."""
+    if not cited_in(source):
+        return {}  # most files; parsing takes a hundred times as long
     lines = source.splitlines()
     body = ast.parse(source).body
     users = _users(body)
@@ -142,25 +144,32 @@ def _defined(node: ast.stmt) -> set[str]:
 
 def _users(body: list[ast.stmt]) -> dict[str, list[str]]:
     """Name -> the tests that use it, by way of other tables and helpers, too."""
-    uses = [
-        (node, {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-         | {a.arg for a in ast.walk(node) if isinstance(a, ast.arg)})
-        for node in body
-    ]  # fmt: skip
+    uses = [(_test_names(node), _defined(node), _used(node)) for node in body]
     users: dict[str, list[str]] = {}
 
     def note(names: set[str], test: str, seen: set[str]) -> None:
         for name in names - seen:
             seen.add(name)
             users.setdefault(name, []).append(test)
-            for node, used in uses:
-                if name in _defined(node):
+            for _, defined, used in uses:
+                if name in defined:
                     note(used, test, seen)
 
-    for node, used in uses:
-        for test in _test_names(node):
+    for tests, _, used in uses:
+        for test in tests:
             note(used, test, {test})
     return users
+
+
+def _used(node: ast.stmt) -> set[str]:
+    """Names in a statement, and its parameters, which fixtures are used by."""
+    used = set()
+    for one in ast.walk(node):
+        if isinstance(one, ast.Name):
+            used.add(one.id)
+        elif isinstance(one, ast.arg):
+            used.add(one.arg)
+    return used
 
 
 def _owners(node: ast.stmt, users: dict[str, list[str]]) -> list[str]:

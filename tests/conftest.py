@@ -28,6 +28,7 @@ from xdist.scheduler import LoadScopeScheduling
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
+_MEMORY, _ROOM = Path("/dev/shm"), 4 << 30
 _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
 
 
@@ -46,6 +47,13 @@ class ByFile(LoadScopeScheduling):
         return next((room for room in rooms if f"/{room}/" in file), file)
 
 
+def pytest_configure() -> None:
+    """Tests make a million files, three hundred for each database: in memory, where there is room,
+    that takes half the time."""
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
 
@@ -58,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL server of the tests' own."""
-    with tests_server(tmp_path_factory.mktemp("pg")) as running:
+    with tests_server(tmp_path_factory.mktemp("pg") / "data") as running:
         yield running
 
 

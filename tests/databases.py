@@ -1,14 +1,12 @@
-"""The tests' own server, in memory where there is room, and databases on it."""
+"""The tests' own server, and databases on it."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from reengage import store
 from reengage.embedded import postgres
@@ -19,31 +17,17 @@ from sqlalchemy import Engine, text
 Makes = Callable[[str | None], str]
 """Makes an empty database, or one that is a copy of another; gives its URL."""
 _NUMBERS = count()
-_MEMORY, _ROOM = Path("/dev/shm"), 4 << 30
 
 
 @contextmanager
-def tests_server(otherwise: Path) -> Iterator[Postgres]:
-    """A server whose database `store` is of the newest schema; it waits for no disk.
-
-    Each database is three hundred files and more, and the tests make thousands of them: on a disk
-    that takes a fifth of their time. Without room in memory it lives in `otherwise`.
-    """
-    with _place(otherwise) as place, postgres.running(place / "data") as running:
+def tests_server(directory: Path) -> Iterator[Postgres]:
+    """A server whose database `store` is of the newest schema; it waits for no disk."""
+    with postgres.running(directory) as running:
         store.migrate(store.connect(running.url("store")), HOME)  # the template of every store
         for name in ("fsync", "full_page_writes"):  # what is told of commits is looked at
             _tell(running, f"ALTER SYSTEM SET {name} = off")
         _tell(running, "SELECT pg_reload_conf()")
         yield running
-
-
-@contextmanager
-def _place(otherwise: Path) -> Iterator[Path]:
-    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
-        with TemporaryDirectory(prefix="reengage-tests-", dir=_MEMORY) as place:
-            yield Path(place)
-    else:
-        yield otherwise
 
 
 def create_database(server: Postgres, template: str = "template1", name: str | None = None) -> str:

@@ -21,8 +21,9 @@ def copy_home(home: Path, to: Path) -> Path:
     (to / "plugins").mkdir(parents=True)
     for folder in _FOLDERS:
         shutil.copytree(
-            home / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-        )
+            home / folder, to / folder, copy_function=shutil.copyfile,
+            ignore=shutil.ignore_patterns("__pycache__", "*.pyc"),
+        )  # fmt: skip
     for file in _FILES:
-        shutil.copy(home / file, to / file)
+        shutil.copyfile(home / file, to / file)
     return to

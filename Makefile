@@ -75,7 +75,7 @@ test: .venv/.locked ## Set up and run every test, apart from the long ones
 long: .venv/.locked ## Run the long tests: whole runs in Airflow, browsers, killed processes, every mutant
 	@$(PY) -m pytest -m long $(SHARED_OUT)
 
-SHARED_OUT = -n 4 --dist loadscope --no-loadscope-reorder
+SHARED_OUT = -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: tutorial
 tutorial: .venv/.locked ## Follow docs/tutorial.md and docs/runbook.md on fresh clones, word for word

@@ -34,8 +34,8 @@ _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
 
 class ByFile(LoadScopeScheduling):
     """Shared out between processes file by file: a file shares its fixtures, the whole runs share
-    one Airflow, those of logging in another, and the portal's tests one practice with its letters
-    and its service.
+    one Airflow, those of logging in another, the portal's tests one practice with its letters and
+    its service, those of the DAG files what Airflow makes of them.
 
     Not `--dist loadgroup`: xdist 3.8 writes the group into `_nodeid`, which pytest 9.2 no longer
     reads.
@@ -43,7 +43,7 @@ class ByFile(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        rooms = ("whole_run", "portal", "log_in")
+        rooms = ("whole_run", "portal", "log_in", "dags")
         return next((room for room in rooms if f"/{room}/" in file), file)
 
 
@@ -137,6 +137,12 @@ def made_keyring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What every practice gets a copy of: making one takes longer than many a test."""
     ensure_keyring(directory := tmp_path_factory.mktemp("made") / "keyring")
     return directory
+
+
+@pytest.fixture
+def keys(made_keyring: Path, tmp_path: Path) -> Path:
+    """A keyring's folder, the test's own."""
+    return shutil.copytree(made_keyring, tmp_path / "keys")
 
 
 @pytest.fixture

@@ -58,8 +58,8 @@ def engine(store_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def keyring(tmp_path: Path) -> Keyring:
-    return ensure_keyring(tmp_path / "keyring")
+def keyring(keys: Path) -> Keyring:
+    return ensure_keyring(keys)
 
 
 def months(engine: Engine) -> list[str]:

@@ -30,8 +30,8 @@ ROWS: list[staging.Row] = [
 
 
 @pytest.fixture
-def keyring(tmp_path: Path) -> Keyring:
-    return ensure_keyring(tmp_path / "keys")
+def keyring(keys: Path) -> Keyring:
+    return ensure_keyring(keys)
 
 
 @pytest.fixture

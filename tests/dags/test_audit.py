@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dags.test_dag_files import parse
+from dags.parsing import parse
 from reengage.audit.trail import WHAT
 from reengage.settings import HOME
 

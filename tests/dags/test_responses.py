@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dags.test_dag_files import parse
-from reengage.settings import HOME
 
 
-@pytest.fixture(scope="module")
-def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    found = parse(HOME, tmp_path_factory.mktemp("airflow"))
-    assert (found["errors"], found["reached"], found["heavy"]) == ({}, [], [])
-    shape: dict[str, Any] = found["dags"]["reengage_responses"]
-    return shape
+@pytest.fixture
+def dag(parsed: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = parsed["dags"]["reengage_responses"]
+    return found
 
 
 def test_it_reads_every_kind_of_place_every_hour_and_none_waits_for_another(

@@ -19,8 +19,8 @@ ADDRESS = "care@clinic.example.org"
 
 
 @pytest.fixture
-def keyring(tmp_path: Path) -> Keyring:
-    return ensure_keyring(tmp_path / "keys")
+def keyring(keys: Path) -> Keyring:
+    return ensure_keyring(keys)
 
 
 def unheard(info: KeyInfo) -> None:

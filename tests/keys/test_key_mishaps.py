@@ -24,8 +24,8 @@ RUN = UUID("00000000-0000-4000-8000-000000000001")
 
 
 @pytest.fixture
-def keyring(tmp_path: Path) -> Keyring:
-    return ensure_keyring(tmp_path / "keys")
+def keyring(keys: Path) -> Keyring:
+    return ensure_keyring(keys)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ MONTH = date(2025, 6, 2)
 
 
 @pytest.fixture
-def keyring(tmp_path: Path) -> Keyring:
-    return ensure_keyring(tmp_path / "keys")
+def keyring(keys: Path) -> Keyring:
+    return ensure_keyring(keys)
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from reengage.embedded.postgres import Postgres
 
 
 @pytest.fixture
-def ledger(store_url: str, tmp_path: Path) -> Iterator[Ledger]:
+def ledger(store_url: str, keys: Path) -> Iterator[Ledger]:
     """One with nothing in it."""
-    made = Ledger.create(store_url, tmp_path / "keys")
+    made = Ledger.create(store_url, keys)
     yield made
     made.engine.dispose()
 

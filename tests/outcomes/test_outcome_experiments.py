@@ -204,8 +204,8 @@ def test_evidence_is_told_in_two_digits_and_never_rounded_up(found: float, told:
 
 
 @pytest.fixture
-def keyring(tmp_path: Path) -> Keyring:
-    return ensure_keyring(tmp_path / "keys")
+def keyring(keys: Path) -> Keyring:
+    return ensure_keyring(keys)
 
 
 def test_a_person_ends_it_and_everybody_gets_what_was_kept(trying: Practice) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import hypothesis
 import pytest
 from daily import Practice
-from databases import Makes, create_database, drop_database, tests_server
+from databases import Makes, create_database, drop_database, own_server
+from memory import in_memory
 from openlineage_spec import Spec
 from reengage.embedded.certificates import Certificates
 from reengage.embedded.home import copy_home
@@ -28,7 +30,7 @@ from xdist.scheduler import LoadScopeScheduling
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
-_MEMORY, _ROOM = Path("/dev/shm"), 4 << 30
+_NUMBERS = count()
 _SHARED = Path(os.environ.get("REENGAGE_SHARED") or HOME.parent / "shared")
 
 
@@ -47,13 +49,6 @@ class ByFile(LoadScopeScheduling):
         return next((room for room in rooms if f"/{room}/" in file), file)
 
 
-def pytest_configure() -> None:
-    """Tests make a million files, three hundred for each database: in memory, where there is room,
-    that takes half the time."""
-    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
-
-
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
 
@@ -64,9 +59,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """For databases and homes, hundreds of small files each; gone at the end in any case."""
+    with in_memory(tmp_path_factory.mktemp("disk")) as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def server(memory: Path) -> Iterator[Postgres]:
     """A PostgreSQL server of the tests' own."""
-    with tests_server(tmp_path_factory.mktemp("pg") / "data") as running:
+    with own_server(memory / "pg") as running:
         yield running
 
 
@@ -105,9 +107,10 @@ def world(database: Makes, empty_world: str) -> Iterator[World]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(memory: Path) -> Iterator[Path]:
     """A copy of the project's data files, to be spoiled."""
-    return copy_home(HOME, tmp_path / "home")
+    yield copy_home(HOME, directory := memory / f"home{next(_NUMBERS)}")
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from databases import create_database
+from databases import create_database, drop_database
 from keyrings import set_key
 from reengage import store
 from reengage.campaigns import load_campaign
@@ -29,7 +30,8 @@ from reengage.pipeline.settle import settle, shred
 from reengage.practice import load_practice
 from reengage.settings import HOME, Settings
 from simulators.smtp import HostileRelay
-from sqlalchemy import text
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
 from world import NOW, World
 
 
@@ -125,12 +127,12 @@ class Practice:
 
     def rows(self, statement: str, **parameters: object) -> list[dict[str, object]]:
         """What the store answers."""
-        with store.connect(self.settings.store_url).connect() as connection:
+        with _looking(self.settings.store_url).connect() as connection:
             return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
 
     def spoil(self, *statements: str) -> None:
         """Change the store as its owner could."""
-        with store.connect(self.settings.store_url).begin() as connection:
+        with _looking(self.settings.store_url).begin() as connection:
             for statement in statements:
                 connection.execute(text(statement))
 
@@ -146,6 +148,12 @@ class Practice:
             keys = connection.execute(text("SELECT patient_key FROM contract.patient")).scalars()
             names = {run.pseudonym(key): key for key in keys}
         return {names[str(row["patient"])]: list(row["reasons"]) for row in found}  # type: ignore[call-overload]
+
+
+@lru_cache(maxsize=16)
+def _looking(url: str) -> Engine:
+    """The tests' own: what is looked at does not look at itself."""
+    return create_engine(url, poolclass=NullPool)
 
 
 def approve_all(settings: Settings, campaign: str) -> None:
@@ -172,17 +180,17 @@ def approve_all(settings: Settings, campaign: str) -> None:
 @contextmanager
 def dry_practice(server: postgres.Postgres, directory: Path) -> Iterator[Practice]:
     """A practice for many tests of a module: no relay, dry runs only, which know of no other."""
-    names = [f"dry_{part}_{uuid4().hex[:12]}" for part in ("world", "store")]
-    for name, template in zip(names, ("template1", "store"), strict=True):
-        create_database(server, template, name)
+    urls = [create_database(server, template) for template in ("template1", "store")]
     ensure_keyring(directory / "keyring")
-    with World.create(server.url(names[0])) as world:
+    with World.create(urls[0]) as world:
         settings = Settings(
             home=HOME,
             warehouse_url=world.url,
-            store_url=server.url(names[1]),
+            store_url=urls[1],
             keyring=directory / "keyring",
             relays={},
             pinned_now=NOW,
         )
         yield Practice(world, settings)
+    for url in urls:
+        drop_database(server, url)

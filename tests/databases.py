@@ -12,7 +12,7 @@ from reengage import store
 from reengage.embedded import postgres
 from reengage.embedded.postgres import Postgres
 from reengage.settings import HOME
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 Makes = Callable[[str | None], str]
 """Makes an empty database, or one that is a copy of another; gives its URL."""
@@ -20,7 +20,7 @@ _NUMBERS = count()
 
 
 @contextmanager
-def tests_server(directory: Path) -> Iterator[Postgres]:
+def own_server(directory: Path) -> Iterator[Postgres]:
     """A server whose database `store` is of the newest schema; it waits for no disk."""
     with postgres.running(directory) as running:
         store.migrate(store.connect(running.url("store")), HOME)  # the template of every store
@@ -42,7 +42,7 @@ def create_database(server: Postgres, template: str = "template1", name: str | N
 
 def drop_database(server: Postgres, url: str) -> None:
     """Make room; whoever is still connected is not any more."""
-    _tell(server, f"DROP DATABASE {url.partition('@/')[2].partition('?')[0]} WITH (FORCE)")
+    _tell(server, f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
 
 
 def _tell(server: Postgres, statement: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from databases import create_database
+from databases import create_database, drop_database
 from reengage.embedded import postgres
 from reengage.keys import Keyring, ensure_keyring
 from reengage.ledger.append import append
@@ -77,11 +77,11 @@ class Books:
 @contextmanager
 def ledger(server: postgres.Postgres, directory: Path) -> Iterator[Books]:
     """An empty ledger with keys of its own."""
-    name = f"ledger_{uuid4().hex[:12]}"
-    create_database(server, "store", name)
-    engine = create_engine(server.url(name), poolclass=NullPool)
-    yield Books(server.url(name), engine, ensure_keyring(directory / "keyring"))
+    url = create_database(server, "store")
+    engine = create_engine(url, poolclass=NullPool)
+    yield Books(url, engine, ensure_keyring(directory / "keyring"))
     engine.dispose()
+    drop_database(server, url)
 
 
 def event(number: int, kind: str = "START") -> Record:

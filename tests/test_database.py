@@ -64,3 +64,12 @@ def test_a_host_of_libpqs_variables_counts(name: str, monkeypatch: pytest.Monkey
         opened("postgresql+psycopg://u@/d")
     monkeypatch.setenv("PGSSLMODE", "verify-full")
     opened("postgresql+psycopg://u@/d")
+
+
+def test_a_process_has_one_engine_for_a_database() -> None:
+    url = "postgresql+psycopg://u@/d"
+    engine = database.engine(url, setting=SETTING, connect_args={"application_name": "a"})
+    assert database.engine(url, setting=SETTING, connect_args={"application_name": "a"}) is engine
+    assert database.engine(url, setting=SETTING, connect_args={}) is not engine
+    kept = database.engine(url, setting=SETTING, connect_args={}, connections=1)
+    assert database.engine(url, setting=SETTING, connect_args={}, connections=1) is not kept

@@ -7,9 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
+from reengage import yamlfile
 from reengage.errors import ConfigurationError
 from reengage.yamlfile import FileError, load_yaml, load_yaml_model
 
@@ -157,6 +159,14 @@ def test_what_only_looks_like_a_trap_is_left_alone(tmp_path: Path, scalar: str) 
         (b"title: a\nflag: \x07\n", "x.yaml:2: holds the control character U+0007; remove it"),
         (b"title: a\x00\n", "x.yaml:1: holds the control character U+0000; remove it"),
         (b"title: " + b"[" * 1500, "x.yaml:1: nested too deeply; write it flat"),
+        (b"title: " + b"[" * 9000 + b"]" * 9000, "x.yaml:1: nested too deeply; write it flat"),
+        (b"title: a\nflag:\ttrue\n", "x.yaml:2: not YAML: found character '\\t'"),
+        (b"title: a\nflag: |#\n  b\n", "x.yaml:2: not YAML: expected chomping or indentation"),
+        (b"title: !!bool\n", "x.yaml:1: the tag 'tag:yaml.org,2002:bool' does not fit the value"),
+        (b"title: !!int\n", "x.yaml:1: the tag 'tag:yaml.org,2002:int' does not fit the value"),
+        (b"title: !!float\n", "x.yaml:1: the tag 'tag:yaml.org,2002:float' does not fit the value"),
+        (b"since: !!timestamp soon\n", "x.yaml:1: the tag 'tag:yaml.org,2002:timestamp' does not"),
+        (b"? !!str [a]\n: b\n", "x.yaml:1: key a list or mapping is not a plain word"),
         (b"title: " + b"9" * 5000, "is no date or number; mend it"),
     ],
 )
@@ -164,6 +174,35 @@ def test_what_is_no_mapping_in_yaml_is_told_with_its_line(
     tmp_path: Path, content: bytes, problem: str
 ) -> None:
     assert problem in told(tmp_path, content)
+
+
+def test_libyaml_reads_what_is_sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(yamlfile, "_Loader", None)
+    (tmp_path / "x.yaml").write_text("title: a\nnamed: {b: {size: 1}}\n", encoding="utf-8")
+    assert load_yaml(tmp_path / "x.yaml").content["title"] == "a"
+
+
+PIECES = (
+    "a", "b: ", "- ", "? ", "&a ", "*a", "<<: ", "!", "!!str ", "!!int ", "!<x> ", "|", ">", "#",
+    "'", '"', "[", "]", "{", "}", ",", ":", "\n", "\n  ", " ", "\t", "---\n", "...", "%YAML 1.1\n",
+    "20:00", "no", "0300", "2023-02-30", "\ufeff", "\x85", "\u2028", "\\", "~", "=", "1e3", "é",
+)  # fmt: skip
+
+
+@given(content=st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+def test_a_file_means_the_same_whichever_parser_reads_it(content: str) -> None:
+    def read() -> object:
+        try:
+            file = yamlfile._parsed(content, "x.yaml")
+        except FileError as error:
+            return str(error)
+        return repr((file.content, file.lines))
+
+    by_libyaml = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yamlfile, "_composed", lambda text: yaml.compose(text, yamlfile._Loader))
+        assert read() == by_libyaml
 
 
 def test_every_problem_of_a_file_is_told_at_once_in_the_order_of_its_lines(tmp_path: Path) -> None:

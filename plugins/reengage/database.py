@@ -40,8 +40,8 @@ def engine(
 
 @lru_cache(maxsize=16)
 def _opened_per_use(url: str, connect_args: tuple[tuple[str, str], ...]) -> Engine:
-    """The process's one engine for this: a new one first asks the server five things about itself,
-    and writes each statement anew.
+    """The process's one engine for this: a new one first asks the server about itself, and writes
+    each statement anew.
     """
     return create_engine(
         url, hide_parameters=True, poolclass=NullPool, connect_args=dict(connect_args)

@@ -1,4 +1,4 @@
-"""The DAG files of this checkout, parsed once for all tests: it takes Airflow's imports."""
+"""The DAG files of this checkout as they are, parsed once: it takes Airflow's imports."""
 
 from __future__ import annotations
 

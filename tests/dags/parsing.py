@@ -1,4 +1,6 @@
-"""Airflow's own DagBag in a process of its own, with what it reaches for noted."""
+"""Airflow's own DagBag in a process of its own, without a database, under an audit hook that notes
+every connection and every process.
+"""
 
 from __future__ import annotations
 

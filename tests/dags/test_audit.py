@@ -11,7 +11,7 @@ from reengage.settings import HOME
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def mirrored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """With a mirror."""
     found = parse(HOME, tmp_path_factory.mktemp("airflow"), MIRROR_URL="https://lineage.test")
     assert found["errors"] == {}
@@ -19,13 +19,13 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture
-def audit(parsed: dict[str, Any]) -> dict[str, Any]:
-    dag: dict[str, Any] = parsed["dags"]["reengage_audit"]
+def audit(mirrored: dict[str, Any]) -> dict[str, Any]:
+    dag: dict[str, Any] = mirrored["dags"]["reengage_audit"]
     return dag
 
 
-def test_parsing_reaches_for_nothing(parsed: dict[str, Any]) -> None:
-    assert (parsed["reached"], parsed["heavy"]) == ([], [])
+def test_parsing_reaches_for_nothing(mirrored: dict[str, Any]) -> None:
+    assert (mirrored["reached"], mirrored["heavy"]) == ([], [])
 
 
 def test_nothing_is_signed_or_archived_unless_it_was_verified(audit: dict[str, Any]) -> None:
@@ -54,10 +54,10 @@ def test_it_runs_daily_and_nobody_has_to_switch_it_on(audit: dict[str, Any]) -> 
 
 
 def test_whoever_has_a_role_sees_every_dag_and_hears_of_every_failure(
-    parsed: dict[str, Any],
+    mirrored: dict[str, Any],
 ) -> None:
     """SEC-05: permissions on a DAG that names none would be whatever somebody gave by hand."""
-    dags = parsed["dags"]
+    dags = mirrored["dags"]
     assert len(dags) == 8
     assert {tuple(dag["access"]) for dag in dags.values()} == {("Analyst", "Compliance Officer")}
     silent = {
@@ -66,8 +66,8 @@ def test_whoever_has_a_role_sees_every_dag_and_hears_of_every_failure(
     assert silent == {"reengage_ledger_mirror"}  # whose next run is the retry
 
 
-def test_the_mirror_runs_every_five_minutes_where_it_is_wanted(parsed: dict[str, Any]) -> None:
-    mirror = parsed["dags"]["reengage_ledger_mirror"]
+def test_the_mirror_runs_every_five_minutes_where_it_is_wanted(mirrored: dict[str, Any]) -> None:
+    mirror = mirrored["dags"]["reengage_ledger_mirror"]
     assert mirror["cron"] == "*/5 * * * *"
     assert (mirror["max_active_runs"], mirror["paused"]) == (1, False)
     assert sorted(mirror["tasks"]) == ["mirror"]

@@ -2,9 +2,7 @@
 
 The audit's are in `test_audit`.
 
-Parsed by Airflow's own DagBag in a process of its own, without a database and under an audit hook
-that notes every connection and every process; once for the project as it is, once with a campaign
-file spoiled.
+Parsed (`parsing`) once for the project as it is, once with a campaign file spoiled.
 """
 
 from __future__ import annotations

@@ -160,9 +160,11 @@ def test_the_end_commits_with_the_work_or_neither_does(corridor: Corridor) -> No
         raise StoreError("the store died at the commit")
 
     event.listen(run.store, "commit", die)
-    with pytest.raises(StoreError):
-        extract(run)
-    event.remove(run.store, "commit", die)
+    try:
+        with pytest.raises(StoreError):
+            extract(run)
+    finally:
+        event.remove(run.store, "commit", die)
     [counted] = corridor.practice.rows("SELECT candidates FROM run")
     assert counted["candidates"] is None
     assert told(corridor.practice)[-1] == ("extract", "START")

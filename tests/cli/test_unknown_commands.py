@@ -130,7 +130,8 @@ def test_evidence_resolves_in_the_name_of_who_says_so(
 def test_an_empty_place_leaves_it_to_a_person(
     unknown: UUID, desk: Practice, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["unknown", "evidence", "--resolve", str(tmp_path / "home")]) == 0
+    (place := tmp_path / "empty").mkdir()
+    assert main(["unknown", "evidence", "--resolve", str(place)]) == 0
     assert capsys.readouterr().out == "1 of 1 unknown letters left no trace there\n"
     assert desk.states() == {"sent": LETTERS - 1, "unknown": 1}
 

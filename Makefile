@@ -75,8 +75,8 @@ test: .venv/.locked ## Set up and run every test, apart from the long ones
 long: .venv/.locked ## Run the long tests: whole runs in Airflow, browsers, killed processes, every mutant
 	@$(PY) -m pytest -m long $(SHARED_OUT)
 
-# Half as many processes again as there are cores: each waits for PostgreSQL a third of its time.
-SHARED_OUT = -n $(shell echo $$(( $$(nproc) * 3 / 2 ))) --dist loadscope --no-loadscope-reorder
+# Half as many processes again as there are cores, as each waits for PostgreSQL; eight at most.
+SHARED_OUT = -n $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n > 5 ? 8 : n * 3 / 2 ))) --dist loadscope --no-loadscope-reorder
 
 .PHONY: tutorial
 tutorial: .venv/.locked ## Follow docs/tutorial.md and docs/runbook.md on fresh clones, word for word

@@ -44,7 +44,7 @@ from reengage.settings import HOME
 from sealed import CANARY, PORTAL, parsed, said
 from simulators.certificates import good
 from simulators.smtp import HostileRelay
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from world import NOW, World
 
 CAMPAIGN = "medication_reminder"
@@ -188,29 +188,25 @@ def open_portal(
     relay's, which can say no.
     """
     home = _home(directory / "home", more)
-    names = [f"portal_{part}_{os.getpid()}_{next(_DATABASES)}" for part in ("world", "store")]
-    for name, template in zip(names, ("template1", "store"), strict=True):
-        create_database(server, template, name)
+    store_url = create_database(server, "store")
+    portal_url = server.url(str(make_url(store_url).database), ROLE)
     ensure_member(server, ROLE, "reengage_portal")
     with (
-        World.create(server.url(names[0])) as world,
+        World.create(create_database(server)) as world,
         HostileRelay(good(directory / "certificates")) as relay,
     ):
         for number in range(patients):
             key = f"p{number:02}"
             world.patient(key, medication={"name": f"{CANARY} {key}"})
-        practice = Practice.create(world, server.url(names[1]), home, directory, relay)
+        practice = Practice.create(world, store_url, home, directory, relay)
         run, arrived = _sent(practice, post)
         letters = sorted((_waiting(run, one) for one in arrived), key=lambda x: x.key)
         assert len(letters) == patients
         certificates = _certificates(directory / "tls")
         log = directory / "portal.log"
         port = free_port()
-        with _process(practice, server.url(names[1], ROLE), port, certificates, log) as process:
+        with _process(practice, portal_url, port, certificates, log) as process:
             yield Portal(practice, run, relay, letters, port, certificates, process, log)
-
-
-_DATABASES = count()
 
 
 def _home(directory: Path, more: str) -> Path:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from backup import backed_up, restored
@@ -41,9 +40,7 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def engine(server: Postgres) -> Engine:
-    name = f"refusals_{uuid4().hex[:12]}"
-    create_database(server, "store", name)
-    return create_engine(server.url(name), poolclass=NullPool)
+    return create_engine(create_database(server, "store"), poolclass=NullPool)
 
 
 @pytest.fixture

@@ -134,9 +134,7 @@ def told_id(dag: str, task: str, number: int, at: datetime, map_index: int) -> U
 @pytest.fixture(scope="module")
 def engine(server: postgres.Postgres) -> Iterator[Engine]:
     """A store for the tests of a module; each looks at what was appended since it began."""
-    name = f"audit_{uuid4().hex[:12]}"
-    create_database(server, "store", name)
-    engine = store.connect(server.url(name))
+    engine = store.connect(create_database(server, "store"))
     yield engine
     engine.dispose()
 
